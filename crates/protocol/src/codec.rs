@@ -44,6 +44,9 @@ pub enum DecodeError {
     /// No frame of this version has this number.
     #[error("unknown frame kind {0}")]
     UnknownKind(u8),
+    /// The body of a control frame is no MessagePack.
+    #[error("the body of a {0:?} frame cannot be read")]
+    UnreadableBody(Kind),
     /// The extension is longer than the body or not a multiple of eight.
     #[error("an extension of {ext_len} bytes in a body of {body_len}")]
     BadExtension {

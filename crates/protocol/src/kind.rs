@@ -80,7 +80,7 @@ pub mod flags {
     pub const ATTACHED: u8 = 1 << 2;
     /// The payload continues in parts; the total is in the extension.
     pub const FRAGMENTED: u8 = 1 << 3;
-    /// On a part: the last one.
+    /// On a part: the last one. On a fragmented frame: it holds the whole payload, no part follows.
     pub const LAST: u8 = 1 << 4;
     /// Never on the wire: the body lies outside the completion buffer of a node's link, and the
     /// payload in it is the token to take it with.
