@@ -1,0 +1,400 @@
+//! Bytes of one node in, runs of whole frames out to others.
+//!
+//! The hot path: one read into a buffer that all connections of the thread share, one walk over the
+//! headers, one write a destination. Nothing is allocated a frame, no payload is looked at.
+
+use super::hub::Hub;
+use super::peer::Peer;
+use super::registry::split;
+use super::router::Route;
+use crate::error::CoreError;
+use crate::handshake::{self, decode_error};
+use bytes::BufMut;
+use daffi_protocol::control::{self, Register};
+use daffi_protocol::limits::HEADER_BYTES;
+use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
+use std::io;
+use std::mem;
+use std::rc::Rc;
+
+/// Reads from a welcomed node until it is gone.
+pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
+    let mut input = Input::default();
+    let code = loop {
+        if peer.stream.readable().await.is_err() {
+            break ErrorCode::ConnectionLost;
+        }
+        let mut reads = 0;
+        let outcome = loop {
+            let outcome = input.read(&hub, &peer);
+            hub.settle();
+            reads += 1;
+            if !matches!(outcome, Ok(Read::More)) || peer.is_gone.get() {
+                break outcome;
+            }
+            wait_for_room(&hub, &peer, &mut input.blocked).await;
+            if reads == READS_A_TURN {
+                tokio::task::yield_now().await;
+                reads = 0;
+            }
+        };
+        if peer.is_gone.get() {
+            return;
+        }
+        match outcome {
+            Ok(Read::Closed) => break ErrorCode::ConnectionLost,
+            Ok(_) => wait_for_room(&hub, &peer, &mut input.blocked).await,
+            Err(error) => {
+                tracing::warn!(node = peer.index, %error, "closed a node that broke the rules");
+                // In the middle of a frame a refusal would not be read as one.
+                let hears_why = peer.queued() == 0;
+                hub.depart(&peer, error.code, !hears_why);
+                hub.settle();
+                if hears_why {
+                    handshake::refuse(&peer.stream, &error).await;
+                    let _ = peer.stream.shutdown(std::net::Shutdown::Both);
+                }
+                return;
+            }
+        }
+    };
+    hub.fail(&peer, code);
+    hub.settle();
+}
+
+/// Leaves the node unread while something it sent to is full and still moves.
+async fn wait_for_room(hub: &Hub, peer: &Rc<Peer>, blocked: &mut Vec<Rc<Peer>>) {
+    for full in blocked.drain(..) {
+        // Who floods us and does not read our answers waits for itself, slow or not.
+        let is_itself = Rc::ptr_eq(&full, peer);
+        while !full.is_gone.get()
+            && !peer.is_gone.get()
+            && full.queued() > hub.options.outbound_soft
+            && (is_itself || !full.is_slow.get())
+        {
+            peer.is_paused.set(!is_itself);
+            full.room.notified().await;
+        }
+    }
+    peer.is_paused.set(false);
+}
+
+enum Read {
+    /// There may be more.
+    More,
+    /// Nothing is left for now.
+    Drained,
+    /// The node has closed its side.
+    Closed,
+}
+
+/// What has come of a frame that is not whole, and who is too full to be sent more.
+#[derive(Default)]
+struct Input {
+    /// The beginning of a small frame, or less than a header.
+    tail: Vec<u8>,
+    /// The beginning of a large frame, in the buffer that it will leave in.
+    large: Vec<u8>,
+    /// Bytes of that frame; 0 when there is none.
+    large_len: usize,
+    blocked: Vec<Rc<Peer>>,
+}
+
+impl Input {
+    fn read(&mut self, hub: &Rc<Hub>, peer: &Rc<Peer>) -> Result<Read, CoreError> {
+        if self.large_len > 0 { self.read_large(hub, peer) } else { self.read_shared(hub, peer) }
+    }
+
+    fn read_large(&mut self, hub: &Rc<Hub>, peer: &Rc<Peer>) -> Result<Read, CoreError> {
+        let missing = self.large_len - self.large.len();
+        match peer.stream.try_read_buf(&mut (&mut self.large).limit(missing)) {
+            Ok(0) => return Ok(Read::Closed),
+            Ok(_) => peer.is_heard.set(true),
+            Err(error) => return nothing(&error),
+        }
+        if self.large.len() < self.large_len {
+            peer.stream.set_drained();
+            return Ok(Read::Drained);
+        }
+        self.large_len = 0;
+        peer.is_partial.set(false);
+        let mut frame = mem::take(&mut self.large);
+        let batch = Batch::walk(hub, peer, &mut frame);
+        batch.send_large(hub, peer, frame, &mut self.blocked)?;
+        Ok(Read::More)
+    }
+
+    fn read_shared(&mut self, hub: &Rc<Hub>, peer: &Rc<Peer>) -> Result<Read, CoreError> {
+        let mut scratch = hub.scratch.borrow_mut();
+        let held = self.tail.len();
+        let Some((front, room)) = scratch.split_at_mut_checked(held) else { return Ok(Read::Closed) };
+        let (capacity, read) = match peer.stream.try_read(room) {
+            Ok(0) => return Ok(Read::Closed),
+            Ok(read) => (room.len(), read),
+            Err(error) => return nothing(&error),
+        };
+        front.copy_from_slice(&self.tail);
+        self.tail.clear();
+        peer.is_heard.set(true);
+        let bytes = scratch.get_mut(..held + read).unwrap_or_default();
+        let batch = Batch::walk(hub, peer, bytes);
+        let walked = batch.walked;
+        batch.send(hub, peer, bytes, &mut self.blocked)?;
+        self.keep(hub, peer, bytes.get(walked..).unwrap_or_default())?;
+        if read < capacity {
+            peer.stream.set_drained();
+            return Ok(Read::Drained);
+        }
+        Ok(Read::More)
+    }
+
+    /// Keeps the beginning of a frame whose end has not come.
+    fn keep(&mut self, hub: &Hub, peer: &Peer, rest: &[u8]) -> Result<(), CoreError> {
+        peer.is_partial.set(!rest.is_empty());
+        let header = Header::decode(rest).map_err(decode_error)?;
+        match header.map(|header| header.frame_len()).filter(|length| *length > LARGE_FRAME_BYTES) {
+            Some(length) => {
+                self.large = hub.take_buffer(length);
+                self.large.extend_from_slice(rest);
+                self.large_len = length;
+            }
+            None => self.tail.extend_from_slice(rest),
+        }
+        Ok(())
+    }
+}
+
+fn nothing(error: &io::Error) -> Result<Read, CoreError> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Ok(Read::Drained),
+        io::ErrorKind::Interrupted => Ok(Read::More),
+        _ => Ok(Read::Closed),
+    }
+}
+
+/// Why a walk stopped.
+enum Walk {
+    /// No whole frame is left.
+    Done,
+    /// At a call of a node that nobody was told of.
+    Unannounced,
+}
+
+/// The outcome of one walk over the frames of a buffer.
+struct Batch {
+    /// Bytes of whole frames.
+    walked: usize,
+    /// Where runs go, each once; the runs stand with the peers.
+    touched: Vec<Rc<Peer>>,
+    /// Frames for the sender itself.
+    answers: Vec<u8>,
+    /// Why the sender must be closed, after what came before has been sent on.
+    violation: Option<CoreError>,
+}
+
+impl Batch {
+    /// Routes every whole frame of `bytes`, rewriting headers in place.
+    fn walk(hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &mut [u8]) -> Self {
+        let (touched, answers) = hub.lists.take();
+        let mut batch = Self { walked: 0, touched, answers, violation: None };
+        loop {
+            match batch.walk_frames(hub, peer, bytes) {
+                Ok(Walk::Done) => return batch,
+                Ok(Walk::Unannounced) => batch.announce(hub, peer),
+                Err(error) => {
+                    batch.violation = Some(error);
+                    return batch;
+                }
+            }
+        }
+    }
+
+    /// Nobody gets a call of a node that it was never told of, and the node knows of its registration first.
+    fn announce(&mut self, hub: &Rc<Hub>, peer: &Rc<Peer>) {
+        if !self.answers.is_empty() {
+            peer.send_runs(hub, &self.answers, &[(0, self.answers.len())]);
+            self.answers.clear();
+        }
+        hub.tell_changes();
+        peer.is_announced.set(true);
+    }
+
+    fn walk_frames(&mut self, hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &mut [u8]) -> Result<Walk, CoreError> {
+        let mut router = hub.router.borrow_mut();
+        let peers = hub.peers.borrow();
+        // The destination of the run that is growing; its end is where the walk stands.
+        let mut last: Option<(u32, &Rc<Peer>)> = None;
+        let mut is_adjacent = false;
+        loop {
+            let rest = bytes.get_mut(self.walked..).unwrap_or_default();
+            let Some(mut header) = Header::decode(rest).map_err(decode_error)? else { return Ok(Walk::Done) };
+            let length = header.frame_len();
+            let Some(frame) = rest.get_mut(..length) else { return Ok(Walk::Done) };
+            let is_call = header.kind as u8 >= Kind::Request as u8;
+            if is_call && !peer.is_announced.get() {
+                return Ok(Walk::Unannounced);
+            }
+            let start = self.walked;
+            self.walked += length;
+            if !is_call {
+                is_adjacent = false;
+                if header.kind == Kind::Register {
+                    let register: Register = control::parse(body(header, frame)).map_err(|_| unreadable())?;
+                    let own = router.registry.register(peer.index, &register).map_err(refused_registration)?;
+                    for piece in split(own) {
+                        self.answers.extend(control::frame(Kind::RegistryChange, &piece).unwrap_or_default());
+                    }
+                    hub.schedule_changes();
+                } else {
+                    self.handle_control(&mut router, peer, header)?;
+                }
+                continue;
+            }
+            let sent = header;
+            let is_over_limit = header.flags & flags::FRAGMENTED != 0 && is_over(hub, header, frame);
+            let route = match (is_over_limit, header.kind) {
+                (true, Kind::Request | Kind::Transfer) if header.flags & flags::NO_REPLY != 0 => Route::Drop,
+                (true, Kind::Request | Kind::Transfer) => Route::Answer(ErrorCode::PayloadTooLarge),
+                (true, Kind::Response) => {
+                    if let Some(lost) = router.abandon(peer.index, header.slot, header.generation) {
+                        let code = ErrorCode::PayloadTooLarge;
+                        hub.answer_later(lost.caller, error_frame(peer.index, lost.slot, lost.generation, code));
+                    }
+                    Route::Drop
+                }
+                _ => router.route(peer.index, &mut header),
+            };
+            match route {
+                Route::Forward(to) => {
+                    header.write_over(frame);
+                    let target = match last {
+                        Some((index, target)) if index == to => target,
+                        _ => {
+                            is_adjacent = false;
+                            let Some(target) = peers.get(&to) else { continue };
+                            last = Some((to, target));
+                            target
+                        }
+                    };
+                    let mut runs = target.runs.borrow_mut();
+                    if let Some(run) = runs.last_mut().filter(|_| is_adjacent) {
+                        run.1 = self.walked;
+                    } else {
+                        if runs.is_empty() {
+                            self.touched.push(Rc::clone(target));
+                        }
+                        runs.push((start, self.walked));
+                    }
+                    is_adjacent = true;
+                }
+                Route::Answer(code) => {
+                    is_adjacent = false;
+                    self.answers.extend_from_slice(&error_frame(0, sent.slot, sent.generation, code));
+                }
+                Route::Drop => is_adjacent = false,
+                Route::Violation(why) => {
+                    return Err(CoreError::new(ErrorCode::Protocol, format!("The node sent {why}.")));
+                }
+            }
+        }
+    }
+
+    fn handle_control(
+        &mut self,
+        router: &mut super::router::Router,
+        peer: &Peer,
+        header: Header,
+    ) -> Result<(), CoreError> {
+        match header.kind {
+            Kind::Ping => self.answers.extend_from_slice(&Header::new(Kind::Pong).encode()),
+            Kind::Pong => {}
+            Kind::Goodbye => router.drain(peer.index),
+            Kind::Refused => return Err(CoreError::new(ErrorCode::ConnectionLost, "The node refused the connection.")),
+            kind => {
+                let message = format!("The node sent {kind:?}, which has no place behind the handshake.");
+                return Err(CoreError::new(ErrorCode::Protocol, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn send(self, hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &[u8], blocked: &mut Vec<Rc<Peer>>) -> Result<(), CoreError> {
+        self.finish(hub, peer, blocked, |target, runs| target.send_runs(hub, bytes, runs))
+    }
+
+    /// As `send`, for one frame in a buffer of its own: not copied when it must wait.
+    fn send_large(
+        self,
+        hub: &Rc<Hub>,
+        peer: &Rc<Peer>,
+        frame: Vec<u8>,
+        blocked: &mut Vec<Rc<Peer>>,
+    ) -> Result<(), CoreError> {
+        let mut frame = Some(frame);
+        self.finish(hub, peer, blocked, |target, _| {
+            if let Some(frame) = frame.take() {
+                target.send_owned(hub, frame);
+            }
+        })
+    }
+
+    fn finish(
+        mut self,
+        hub: &Rc<Hub>,
+        peer: &Rc<Peer>,
+        blocked: &mut Vec<Rc<Peer>>,
+        mut send: impl FnMut(&Rc<Peer>, &[(usize, usize)]),
+    ) -> Result<(), CoreError> {
+        // First: a node knows of its registration before it gets a call of it.
+        if !self.answers.is_empty() {
+            peer.send_runs(hub, &self.answers, &[(0, self.answers.len())]);
+            if peer.queued() > hub.options.outbound_soft {
+                blocked.push(Rc::clone(peer));
+            }
+            self.answers.clear();
+        }
+        for target in self.touched.drain(..) {
+            let mut runs = target.runs.borrow_mut();
+            send(&target, &runs);
+            runs.clear();
+            if target.queued() > hub.options.outbound_soft && !target.is_slow.get() {
+                blocked.push(Rc::clone(&target));
+            }
+        }
+        hub.lists.replace((self.touched, self.answers));
+        self.violation.map_or(Ok(()), Err)
+    }
+}
+
+fn body(header: Header, frame: &[u8]) -> &[u8] {
+    frame.get(HEADER_BYTES..HEADER_BYTES + header.body_len as usize).unwrap_or_default()
+}
+
+fn is_over(hub: &Hub, header: Header, frame: &[u8]) -> bool {
+    let extension = body(header, frame).get(..usize::from(header.ext_len)).unwrap_or_default();
+    extension::total(extension).is_some_and(|total| total > hub.options.max_payload)
+}
+
+/// An answer that the controller gives in place of `node`, or for itself when that is 0.
+pub(super) fn error_frame(node: u32, slot: u32, generation: u32, code: ErrorCode) -> [u8; HEADER_BYTES] {
+    Header { node, slot, generation, callback: code as u32, ..Header::new(Kind::Response) }.encode()
+}
+
+fn unreadable() -> CoreError {
+    CoreError::new(ErrorCode::Protocol, "The node sent a registration that cannot be read.")
+}
+
+fn refused_registration(code: ErrorCode) -> CoreError {
+    let message = match code {
+        ErrorCode::InvalidName => {
+            "The name of a callback must have 1 to 128 bytes, no control characters, and not be __proto__."
+        }
+        _ => "The node exposes more callbacks than one node may.",
+    };
+    CoreError::new(code, message)
+}
+
+/// Buffers filled in a row before others have their turn.
+const READS_A_TURN: u32 = 4;
+/// A frame over this that is not whole gets a buffer of its own; below, copying is cheaper.
+pub(super) const LARGE_FRAME_BYTES: usize = 16 * 1024;

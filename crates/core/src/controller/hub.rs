@@ -1,0 +1,436 @@
+//! What the tasks of one controller share: peers, router, buffers. All of it on one thread.
+
+use super::connection::{self, error_frame};
+use super::peer::Peer;
+use super::registry::split;
+use super::router::Router;
+use super::{ControllerOptions, Counters};
+use crate::auth::Secret;
+use crate::error::CoreError;
+use crate::handshake::{self, Accepted};
+use crate::transport::{Stream, own_uid};
+use bytes::Bytes;
+use daffi_protocol::control::{self, Goodbye, RegistryChange, Welcome};
+use daffi_protocol::limits::{HEADER_BYTES, MAX_FRAME_BODY_BYTES};
+use daffi_protocol::{ErrorCode, Header, Kind, frame_len};
+use rustc_hash::FxHashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+pub(super) struct Hub {
+    pub options: ControllerOptions,
+    pub router: RefCell<Router>,
+    /// Welcomed nodes by index.
+    pub peers: RefCell<FxHashMap<u32, Rc<Peer>>>,
+    /// Where all connections read into.
+    pub scratch: RefCell<Box<[u8]>>,
+    /// Lists of a batch, kept for their memory.
+    pub lists: Cell<(Vec<Rc<Peer>>, Vec<u8>)>,
+    /// Buffers for large frames, kept for their memory.
+    buffers: RefCell<Vec<Vec<u8>>>,
+    /// Connections that have not proved themselves, oldest first.
+    strangers: RefCell<VecDeque<(u64, Rc<Stream>)>>,
+    last_stranger: Cell<u64>,
+    /// Peers to be closed as soon as no batch is in work.
+    failed: RefCell<Vec<(Rc<Peer>, ErrorCode)>>,
+    /// Answers for nodes other than the sender, to be sent as soon as no batch is in work.
+    late_answers: RefCell<Vec<(u32, [u8; HEADER_BYTES])>>,
+    /// Name of the node in this process.
+    own_node: RefCell<Option<(u32, String)>>,
+    changes_are_due: Cell<bool>,
+    queued: Cell<usize>,
+    counters: Arc<Counters>,
+    /// Takes no new nodes and calls.
+    is_stopping: Cell<bool>,
+    /// Says nothing to anybody any more.
+    is_ending: Cell<bool>,
+    /// Rings, while stopping, when something ended.
+    ended: Notify,
+}
+
+impl Hub {
+    pub fn new(options: ControllerOptions, counters: Arc<Counters>, seed: u32) -> Rc<Self> {
+        Rc::new(Self {
+            options,
+            router: RefCell::new(Router::new(seed)),
+            peers: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            lists: Cell::default(),
+            buffers: RefCell::default(),
+            strangers: RefCell::default(),
+            last_stranger: Cell::new(0),
+            failed: RefCell::default(),
+            late_answers: RefCell::default(),
+            own_node: RefCell::default(),
+            changes_are_due: Cell::new(false),
+            queued: Cell::new(0),
+            counters,
+            is_stopping: Cell::new(false),
+            is_ending: Cell::new(false),
+            ended: Notify::new(),
+        })
+    }
+
+    /// Shakes hands with a new connection and serves it to its end. `is_own` is the node of this
+    /// process.
+    pub async fn receive(self: Rc<Self>, stream: Stream, secret: Rc<Secret>, is_own: bool) {
+        let stream = Rc::new(stream);
+        let Some(stranger) = self.add_stranger(&stream) else { return };
+        let shaken = handshake::server(&stream, &secret, self.options.handshake_timeout).await;
+        self.strangers.borrow_mut().retain(|(id, _)| *id != stranger);
+        let accepted = match shaken {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::info!(%error, "refused a connection");
+                return self.publish();
+            }
+        };
+        let is_same_user = stream.peer_uid().is_ok_and(|uid| uid == Some(own_uid()));
+        let is_local = is_same_user || matches!(*secret, Secret::Cookie(_));
+        let admitted = self.admit(accepted, &stream, is_local, is_own);
+        self.settle();
+        match admitted {
+            Ok(peer) => connection::serve(self, peer).await,
+            Err(error) => {
+                tracing::info!(%error, "refused a node");
+                handshake::refuse(&stream, &error).await;
+            }
+        }
+    }
+
+    fn add_stranger(&self, stream: &Rc<Stream>) -> Option<u64> {
+        let mut strangers = self.strangers.borrow_mut();
+        let full = if self.is_stopping.get() {
+            Some(CoreError::new(ErrorCode::ControllerStopped, "The controller is stopping."))
+        } else if strangers.len() + self.peers.borrow().len() >= self.options.max_connections {
+            Some(CoreError::new(ErrorCode::QuotaExceeded, "The controller has as many connections as it may have."))
+        } else {
+            None
+        };
+        if let Some(error) = full {
+            let _ = stream.try_write(&refusal(&error));
+            return None;
+        }
+        if strangers.len() >= self.options.max_unauthenticated
+            && let Some((_, oldest)) = strangers.pop_front()
+        {
+            // Its task finds the end of the stream and ends.
+            let _ = oldest.shutdown(Shutdown::Both);
+        }
+        let id = self.last_stranger.get() + 1;
+        self.last_stranger.set(id);
+        strangers.push_back((id, Rc::clone(stream)));
+        drop(strangers);
+        self.publish();
+        Some(id)
+    }
+
+    fn admit(
+        self: &Rc<Self>,
+        accepted: Accepted,
+        stream: &Rc<Stream>,
+        is_local: bool,
+        is_own: bool,
+    ) -> Result<Rc<Peer>, CoreError> {
+        if self.is_stopping.get() {
+            return Err(CoreError::new(ErrorCode::ControllerStopped, "The controller is stopping."));
+        }
+        let named = self.router.borrow().registry.node_named(&accepted.name);
+        if let Some(index) = named {
+            let holder = self.peers.borrow().get(&index).cloned();
+            let holder = holder.filter(|holder| holder.identity.instance == accepted.instance);
+            let Some(holder) = holder else {
+                let message = format!(
+                    "A node named {} is connected already. Stop it, or choose another `processName`.",
+                    accepted.name
+                );
+                return Err(CoreError::new(ErrorCode::NameInUse, message));
+            };
+            self.depart(&holder, ErrorCode::ConnectionLost, true);
+        }
+        let name = accepted.name.clone();
+        let (index, snapshot) = {
+            let mut router = self.router.borrow_mut();
+            let index = router.join(&name, is_local);
+            (index, router.registry.snapshot())
+        };
+        if is_own {
+            self.own_node.replace(Some((index, name)));
+        }
+        let proof = accepted.controller_proof.clone();
+        let peer = Peer::new(index, accepted, Rc::clone(stream));
+        self.peers.borrow_mut().insert(index, Rc::clone(&peer));
+        let mut pieces = split(snapshot).into_iter();
+        let welcome = Welcome {
+            proof,
+            node: index,
+            controller: self.own_node.borrow().as_ref().map(|(_, name)| name.clone()).unwrap_or_default(),
+            max_payload: self.options.max_payload,
+            heartbeat_ms: millis(self.options.heartbeat),
+            dead_ms: millis(self.options.dead),
+            local: is_local,
+            registry: pieces.next().unwrap_or_default(),
+        };
+        let mut frames = control::frame(Kind::Welcome, &welcome).unwrap_or_default();
+        for piece in pieces {
+            frames.extend(encode_change(&piece));
+        }
+        peer.send_owned(self, frames);
+        self.schedule_changes();
+        Ok(peer)
+    }
+
+    /// Notes that a peer must go; [`Hub::settle`] closes it.
+    pub fn fail(&self, peer: &Rc<Peer>, code: ErrorCode) {
+        if !peer.is_gone.get() {
+            self.failed.borrow_mut().push((Rc::clone(peer), code));
+        }
+    }
+
+    /// Notes an answer for a node that is not the one in work.
+    pub fn answer_later(&self, node: u32, frame: [u8; HEADER_BYTES]) {
+        self.late_answers.borrow_mut().push((node, frame));
+    }
+
+    /// Does what had to wait for the end of a batch, and brings the counters up to date.
+    pub fn settle(self: &Rc<Self>) {
+        loop {
+            let late = self.late_answers.borrow_mut().pop();
+            if let Some((node, frame)) = late {
+                self.send_to(node, &frame);
+                continue;
+            }
+            let failed = self.failed.borrow_mut().pop();
+            let Some((peer, code)) = failed else { break };
+            self.depart(&peer, code, true);
+        }
+        self.publish();
+    }
+
+    fn send_to(self: &Rc<Self>, node: u32, frames: &[u8]) {
+        let peer = self.peers.borrow().get(&node).cloned();
+        if let Some(peer) = peer {
+            peer.send_runs(self, frames, &[(0, frames.len())]);
+        }
+    }
+
+    /// Ends a peer and all its calls at once. `closes` leaves the socket to the caller when false.
+    pub fn depart(self: &Rc<Self>, peer: &Rc<Peer>, code: ErrorCode, closes: bool) {
+        if peer.is_gone.replace(true) {
+            return;
+        }
+        tracing::debug!(node = peer.index, ?code, "node left");
+        self.peers.borrow_mut().remove(&peer.index);
+        let mut departure = self.router.borrow_mut().leave(peer.index);
+        if closes {
+            let is_at_frame_end = peer.queued() == 0;
+            if code != ErrorCode::ConnectionLost && is_at_frame_end {
+                let _ = peer.stream.try_write(&refusal(&CoreError::new(code, "The controller gave the node up.")));
+            }
+            peer.close(self);
+        } else {
+            peer.room.notify_waiters();
+        }
+        self.own_node.borrow_mut().take_if(|(index, _)| *index == peer.index);
+        self.ended.notify_one();
+        if self.is_ending.get() {
+            return;
+        }
+        departure.lost.sort_unstable_by_key(|lost| lost.caller);
+        for lost in departure.lost.chunk_by(|one, other| one.caller == other.caller) {
+            let frames: Vec<u8> = lost
+                .iter()
+                .flat_map(|lost| error_frame(peer.index, lost.slot, lost.generation, ErrorCode::NodeLost))
+                .collect();
+            self.send_to(lost.first().map_or(0, |lost| lost.caller), &frames);
+        }
+        departure.orphans.sort_unstable_by_key(|orphan| orphan.callee);
+        for orphans in departure.orphans.chunk_by(|one, other| one.callee == other.callee) {
+            let frames: Vec<u8> = orphans
+                .iter()
+                .flat_map(|orphan| {
+                    let header = Header::new(Kind::Cancel);
+                    let (slot, generation) = (orphan.slot, orphan.generation);
+                    Header { node: peer.index, slot, generation, ..header }.encode()
+                })
+                .collect();
+            self.send_to(orphans.first().map_or(0, |orphan| orphan.callee), &frames);
+        }
+        self.schedule_changes();
+    }
+
+    /// Has everybody told of changes within [`COALESCE`].
+    pub fn schedule_changes(self: &Rc<Self>) {
+        if !self.changes_are_due.replace(true) {
+            let hub = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(COALESCE).await;
+                hub.tell_changes();
+                hub.settle();
+            });
+        }
+    }
+
+    /// Tells everybody what changed among the nodes since the last time.
+    pub fn tell_changes(self: &Rc<Self>) {
+        self.changes_are_due.set(false);
+        let changes = {
+            let registry = &mut self.router.borrow_mut().registry;
+            if !registry.is_changed() || self.is_ending.get() {
+                return;
+            }
+            registry.take_changes()
+        };
+        let encode = |change: RegistryChange| -> Vec<Bytes> {
+            split(change).iter().map(|piece| Bytes::from(encode_change(piece))).collect()
+        };
+        let for_others = encode(changes.for_others());
+        let peers: Vec<Rc<Peer>> = self.peers.borrow().values().cloned().collect();
+        for peer in peers {
+            peer.is_announced.set(true);
+            match changes.for_node(peer.index).map(encode) {
+                Some(own) => own.iter().for_each(|bytes| peer.send_shared(self, bytes)),
+                None => for_others.iter().for_each(|bytes| peer.send_shared(self, bytes)),
+            }
+        }
+    }
+
+    /// Pings whom nothing was sent to, gives up whom nothing was heard of.
+    ///
+    /// Counts ticks instead of reading the clock a batch; a controller that was itself asleep
+    /// blames nobody for it.
+    pub async fn keep_alive(self: Rc<Self>) {
+        let ControllerOptions { heartbeat, dead, stall, .. } = self.options;
+        let tick = (heartbeat.min(dead).min(stall) / 4).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        let ping = Header::new(Kind::Ping).encode();
+        loop {
+            tokio::time::sleep(tick).await;
+            let peers: Vec<Rc<Peer>> = self.peers.borrow().values().cloned().collect();
+            for peer in peers {
+                let is_heard = peer.is_heard.replace(false) || peer.is_paused.get();
+                let silent = if is_heard { 0 } else { peer.silent_ticks.get() + 1 };
+                peer.silent_ticks.set(silent);
+                if tick * silent >= dead || (peer.is_partial.get() && tick * silent >= stall) {
+                    self.fail(&peer, ErrorCode::HeartbeatLost);
+                    continue;
+                }
+                let quiet = if peer.is_told.replace(false) { 0 } else { peer.quiet_ticks.get() + 1 };
+                peer.quiet_ticks.set(quiet);
+                if tick * quiet >= heartbeat && peer.queued() == 0 {
+                    peer.quiet_ticks.set(0);
+                    peer.send_runs(&self, &ping, &[(0, ping.len())]);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// Says goodbye to all and waits until the calls under way have ended, at most `drain`.
+    pub async fn drain(self: &Rc<Self>, drain: Duration) {
+        self.is_stopping.set(true);
+        self.router.borrow_mut().stop();
+        let goodbye = Goodbye { reason: "The controller is stopping.".into() };
+        let bytes = Bytes::from(control::frame(Kind::Goodbye, &goodbye).unwrap_or_default());
+        let peers: Vec<Rc<Peer>> = self.peers.borrow().values().cloned().collect();
+        for peer in peers {
+            peer.send_shared(self, &bytes);
+        }
+        self.settle();
+        let settled = async {
+            while self.router.borrow().in_flight() > 0 || self.queued.get() > 0 {
+                self.ended.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(drain, settled).await;
+    }
+
+    /// Closes everything. What was sent is given a moment to be read.
+    pub async fn end(self: &Rc<Self>) {
+        self.is_stopping.set(true);
+        self.is_ending.set(true);
+        for peer in self.peers.borrow().values() {
+            let _ = peer.stream.shutdown(Shutdown::Write);
+        }
+        let all_gone = async {
+            while !self.peers.borrow().is_empty() {
+                self.ended.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, all_gone).await;
+        for (_, stranger) in self.strangers.borrow_mut().drain(..) {
+            let _ = stranger.shutdown(Shutdown::Both);
+        }
+        let peers: Vec<Rc<Peer>> = self.peers.borrow().values().cloned().collect();
+        for peer in peers {
+            self.depart(&peer, ErrorCode::ConnectionLost, true);
+        }
+        self.publish();
+    }
+
+    /// A buffer that has room for a frame of `length` bytes.
+    ///
+    /// The memory is touched as the bytes come, so an announced length alone costs nothing.
+    pub fn take_buffer(&self, length: usize) -> Vec<u8> {
+        let mut buffer = self.buffers.borrow_mut().pop().unwrap_or_default();
+        buffer.clear();
+        buffer.reserve_exact(length);
+        buffer
+    }
+
+    /// Takes back a buffer that may serve again.
+    pub fn give_back(&self, buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        let is_useful = (connection::LARGE_FRAME_BYTES..=LARGEST_FRAME_BYTES).contains(&buffer.capacity());
+        if is_useful && buffers.len() < KEPT_BUFFERS {
+            buffers.push(buffer);
+        }
+    }
+
+    /// Notes how an outbox changed.
+    pub fn count_queued(&self, before: usize, after: usize) {
+        self.queued.set((self.queued.get() + after).saturating_sub(before));
+    }
+
+    fn publish(&self) {
+        let router = self.router.borrow();
+        let (peers, strangers) = (self.peers.borrow().len(), self.strangers.borrow().len());
+        self.counters.nodes.store(peers as u64, Relaxed);
+        self.counters.unauthenticated.store(strangers as u64, Relaxed);
+        self.counters.connections.store((peers + strangers) as u64, Relaxed);
+        self.counters.calls_in_flight.store(router.in_flight() as u64, Relaxed);
+        self.counters.stray_responses.store(router.strays(), Relaxed);
+        self.counters.queued_bytes.store(self.queued.get() as u64, Relaxed);
+        if self.is_stopping.get() && router.in_flight() == 0 && self.queued.get() == 0 {
+            self.ended.notify_one();
+        }
+    }
+}
+
+fn refusal(error: &CoreError) -> Vec<u8> {
+    let refused = control::Refused { code: error.code as u32, message: error.message.clone() };
+    control::frame(Kind::Refused, &refused).unwrap_or_default()
+}
+
+fn encode_change(change: &RegistryChange) -> Vec<u8> {
+    control::frame(Kind::RegistryChange, change).unwrap_or_default()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The small frame that was begun, and a socket buffer's worth of further ones.
+const SCRATCH_BYTES: usize = 256 * 1024 + connection::LARGE_FRAME_BYTES;
+/// Buffers of the largest frame that are kept: 2 MiB.
+const KEPT_BUFFERS: usize = 8;
+const LARGEST_FRAME_BYTES: usize = frame_len(MAX_FRAME_BODY_BYTES as usize);
+/// Changes within this time are told as one (RELIABILITY L2).
+const COALESCE: Duration = Duration::from_millis(10);
+/// How long an ending controller lets nodes read what was sent.
+const LINGER: Duration = Duration::from_millis(200);

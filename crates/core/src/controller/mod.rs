@@ -1,0 +1,279 @@
+//! The controller: knows all nodes, and passes frames between them.
+//!
+//! Runs wholly on one thread, inside a `LocalSet`; [`Controller`] is the handle to it from
+//! anywhere. It never reads a payload, and runs nothing of what passes through it.
+
+mod connection;
+mod hub;
+mod outbox;
+mod peer;
+pub mod registry;
+pub mod router;
+mod tickets;
+
+use crate::auth::{self, Secret};
+use crate::error::CoreError;
+use crate::transport::{Address, Listener, Stream};
+use daffi_protocol::ErrorCode;
+use daffi_protocol::limits::MAX_PAYLOAD_BYTES;
+use hub::Hub;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How a controller listens and what it allows. Defaults: RELIABILITY 3.3.
+#[derive(Clone)]
+pub struct ControllerOptions {
+    /// Where to listen; `None` is [`Address::default_unix`].
+    pub address: Option<Address>,
+    /// The cookie file for TCP without a token; `None` is [`auth::default_cookie_path`].
+    pub cookie: Option<PathBuf>,
+    /// A secret that nodes must hold, on any transport.
+    pub token: Option<String>,
+    /// Listens beyond loopback. Needs a token.
+    pub allow_remote: bool,
+    /// A connection that has not proved itself by then is closed.
+    pub handshake_timeout: Duration,
+    /// A node that nothing was sent to for this long is pinged.
+    pub heartbeat: Duration,
+    /// A node that nothing came from for this long is given up.
+    pub dead: Duration,
+    /// Largest payload of one call, in bytes.
+    pub max_payload: u64,
+    /// Bytes queued for a node above which those who send to it are not read.
+    pub outbound_soft: usize,
+    /// Bytes queued for a node above which it is disconnected.
+    pub outbound_hard: usize,
+    /// A node that takes nothing for this long, while bytes wait for it, is disconnected.
+    pub stall: Duration,
+    /// Connections that have not proved themselves; beyond, the oldest is closed.
+    pub max_unauthenticated: usize,
+    /// Connections at all.
+    pub max_connections: usize,
+}
+
+impl Default for ControllerOptions {
+    fn default() -> Self {
+        Self {
+            address: None,
+            cookie: None,
+            token: None,
+            allow_remote: false,
+            handshake_timeout: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(5),
+            dead: Duration::from_secs(15),
+            max_payload: MAX_PAYLOAD_BYTES,
+            outbound_soft: 8 * 1024 * 1024,
+            outbound_hard: 32 * 1024 * 1024,
+            stall: Duration::from_secs(10),
+            max_unauthenticated: 256,
+            max_connections: 16_384,
+        }
+    }
+}
+
+/// What a controller counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControllerStats {
+    /// Connected nodes.
+    pub nodes: u64,
+    /// Calls that are under way.
+    pub calls_in_flight: u64,
+    /// Bytes that wait for room in a socket.
+    pub queued_bytes: u64,
+    /// Answers that fitted no call, since the start.
+    pub stray_responses: u64,
+    /// Open connections, nodes and others.
+    pub connections: u64,
+    /// Connections that have not proved themselves yet.
+    pub unauthenticated: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    nodes: AtomicU64,
+    calls_in_flight: AtomicU64,
+    queued_bytes: AtomicU64,
+    stray_responses: AtomicU64,
+    connections: AtomicU64,
+    unauthenticated: AtomicU64,
+}
+
+/// A handle to a running controller. The controller ends when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    address: Arc<Address>,
+    commands: mpsc::Sender<Command>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Join(OwnedFd),
+    Close { drain: Duration, done: oneshot::Sender<()> },
+}
+
+impl Controller {
+    /// Binds the address and starts to serve. Must be called inside a `LocalSet`, whose thread does
+    /// all the work from then on.
+    ///
+    /// # Errors
+    ///
+    /// `AddressInUse`, `BadAddress`, or `Unauthorized` when the address may be reached from other
+    /// machines without a token, or the cookie cannot be trusted.
+    pub async fn start(options: ControllerOptions) -> Result<Self, CoreError> {
+        let address = options.address.clone().unwrap_or_else(Address::default_unix);
+        check_token(&options)?;
+        let listener = Listener::bind(&address, options.allow_remote).await?;
+        let secret = match (&options.token, &address) {
+            (Some(token), _) => Secret::Token(token.clone()),
+            (None, Address::Unix { .. }) => Secret::Peer,
+            (None, Address::Tcp { .. }) => {
+                let path = options.cookie.clone().or_else(auth::default_cookie_path);
+                let path = path.ok_or_else(|| {
+                    let message = "The controller did not start: this user has no home for the cookie. Set HOME, or \
+                                   pass `token`.";
+                    CoreError::new(ErrorCode::Unauthorized, message)
+                })?;
+                Secret::Cookie(auth::load_or_create_cookie(&path)?)
+            }
+        };
+        let (commands, received) = mpsc::channel(COMMANDS);
+        let counters = Arc::new(Counters::default());
+        let handle = Self { address: Arc::new(listener.address().clone()), commands, counters: Arc::clone(&counters) };
+        let seed = u32::from_le_bytes(auth::random()?);
+        let hub = Hub::new(options, counters, seed);
+        tokio::task::spawn_local(run(hub, listener, Rc::new(secret), received));
+        Ok(handle)
+    }
+
+    /// Where it listens, with the real port.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// One end of a socket pair whose other end is served as a trusted connection, with the usual
+    /// handshake of method `"peer"`. The name given there becomes `Welcome::controller`. For any
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// The controller has ended, or the system is out of descriptors.
+    pub fn join(&self) -> io::Result<OwnedFd> {
+        let (near, far) = Stream::pair()?;
+        self.commands.try_send(Command::Join(far)).map_err(|_| {
+            io::Error::from(CoreError::new(ErrorCode::ControllerStopped, "The controller has stopped."))
+        })?;
+        Ok(near)
+    }
+
+    /// Ends the controller: no new calls, a goodbye to all nodes, then those under way are waited
+    /// for, at most `drain`; then everything is closed and the address is free. For any thread.
+    pub async fn close(&self, drain: Duration) {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::Close { drain, done }).await.is_ok() {
+            let _ = closed.await;
+        } else {
+            self.commands.closed().await;
+        }
+    }
+
+    /// What it counts now. For any thread.
+    #[must_use]
+    pub fn stats(&self) -> ControllerStats {
+        let counters = &*self.counters;
+        ControllerStats {
+            nodes: counters.nodes.load(Relaxed),
+            calls_in_flight: counters.calls_in_flight.load(Relaxed),
+            queued_bytes: counters.queued_bytes.load(Relaxed),
+            stray_responses: counters.stray_responses.load(Relaxed),
+            connections: counters.connections.load(Relaxed),
+            unauthenticated: counters.unauthenticated.load(Relaxed),
+        }
+    }
+}
+
+fn check_token(options: &ControllerOptions) -> Result<(), CoreError> {
+    let message = match &options.token {
+        Some(token) if token.is_empty() => "The controller did not start: the token is empty.",
+        None if options.allow_remote => {
+            "The controller did not start: insecureTransport needs a `token`, or whoever reaches the port may call \
+             every callback."
+        }
+        _ => return Ok(()),
+    };
+    Err(CoreError::new(ErrorCode::Unauthorized, message))
+}
+
+/// Accepts and obeys until closed or until all handles are gone.
+async fn run(hub: Rc<Hub>, listener: Listener, secret: Rc<Secret>, mut commands: mpsc::Receiver<Command>) {
+    let heart = tokio::task::spawn_local(Rc::clone(&hub).keep_alive());
+    let mut waiting = Vec::new();
+    let drain = loop {
+        tokio::select! {
+            () = accept(&hub, &listener, &secret) => {}
+            command = commands.recv() => match command {
+                Some(Command::Join(fd)) => join(&hub, fd),
+                Some(Command::Close { drain, done }) => {
+                    waiting.push(done);
+                    break drain;
+                }
+                None => break Duration::ZERO,
+            }
+        }
+    };
+    let drained = hub.drain(drain);
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            () = &mut drained => break,
+            // Refused with a reason rather than left in the queue of the socket.
+            () = accept(&hub, &listener, &secret) => {}
+            Some(command) = commands.recv() => if let Command::Close { done, .. } = command {
+                waiting.push(done);
+            },
+        }
+    }
+    hub.end().await;
+    heart.abort();
+    drop(listener);
+    commands.close();
+    while let Ok(command) = commands.try_recv() {
+        if let Command::Close { done, .. } = command {
+            waiting.push(done);
+        }
+    }
+    for done in waiting {
+        let _ = done.send(());
+    }
+}
+
+async fn accept(hub: &Rc<Hub>, listener: &Listener, secret: &Rc<Secret>) {
+    match listener.accept().await {
+        Ok(stream) => {
+            tokio::task::spawn_local(Rc::clone(hub).receive(stream, Rc::clone(secret), false));
+        }
+        Err(error) => {
+            // Out of descriptors or memory: spinning would not make any.
+            tracing::warn!(%error, "cannot accept");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+fn join(hub: &Rc<Hub>, fd: OwnedFd) {
+    if let Ok(stream) = Stream::from_unix_fd(fd) {
+        tokio::task::spawn_local(Rc::clone(hub).receive(stream, Rc::new(Secret::Peer), true));
+    }
+}
+
+/// Commands that may wait; each is rare.
+const COMMANDS: usize = 64;
+/// How long to wait for descriptors (RELIABILITY F19).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,198 @@
+//! One node, seen from the controller: its socket, what waits for it, whether it is alive.
+
+use super::hub::Hub;
+use super::outbox::{Outbox, write_runs};
+use crate::handshake::Accepted;
+use crate::transport::Stream;
+use bytes::Bytes;
+use daffi_protocol::ErrorCode;
+use std::cell::{Cell, RefCell};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A welcomed node.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Its index, never used again.
+    pub index: u32,
+    /// Who it is, for a later connection that claims its name.
+    pub identity: Accepted,
+    /// Shared with whoever lingers to tell it why it is closed.
+    pub stream: Rc<Stream>,
+    /// Runs of the batch in work that go to it. Empty between batches.
+    pub runs: RefCell<Vec<(usize, usize)>>,
+    /// Others have been told that it is there.
+    pub is_announced: Cell<bool>,
+    /// It has left the router; nothing is read from or sent to it any more.
+    pub is_gone: Cell<bool>,
+    /// It has taken nothing for a while; nobody waits for it.
+    pub is_slow: Cell<bool>,
+    /// Not read from, because something it sends to is full: its silence says nothing.
+    pub is_paused: Cell<bool>,
+    /// The beginning of a frame has come and not its end.
+    pub is_partial: Cell<bool>,
+    /// Bytes came since the last tick.
+    pub is_heard: Cell<bool>,
+    /// Bytes went since the last tick.
+    pub is_told: Cell<bool>,
+    /// Ticks without a byte from it.
+    pub silent_ticks: Cell<u32>,
+    /// Ticks without a byte to it.
+    pub quiet_ticks: Cell<u32>,
+    /// Rings when there is room again, it became slow, or it is gone.
+    pub room: Notify,
+    outbox: RefCell<Outbox>,
+    /// A task waits for room in its socket.
+    is_writing: Cell<bool>,
+}
+
+impl Peer {
+    pub fn new(index: u32, identity: Accepted, stream: Rc<Stream>) -> Rc<Self> {
+        Rc::new(Self {
+            index,
+            identity,
+            stream,
+            runs: RefCell::default(),
+            is_announced: Cell::new(false),
+            is_gone: Cell::new(false),
+            is_slow: Cell::new(false),
+            is_paused: Cell::new(false),
+            is_partial: Cell::new(false),
+            is_heard: Cell::new(true),
+            is_told: Cell::new(true),
+            silent_ticks: Cell::new(0),
+            quiet_ticks: Cell::new(0),
+            room: Notify::new(),
+            outbox: RefCell::default(),
+            is_writing: Cell::new(false),
+        })
+    }
+
+    /// Bytes that wait for room in its socket.
+    pub fn queued(&self) -> usize {
+        self.outbox.borrow().queued()
+    }
+
+    /// Writes runs of `buffer`, keeps a copy of what does not fit.
+    pub fn send_runs(self: &Rc<Self>, hub: &Rc<Hub>, buffer: &[u8], runs: &[(usize, usize)]) {
+        let mut written = self.try_send(hub, buffer, runs);
+        self.keep(hub, |outbox| {
+            for &(start, end) in runs {
+                let skipped = written.min(end - start);
+                written -= skipped;
+                outbox.push_copy(buffer.get(start + skipped..end).unwrap_or_default());
+            }
+        });
+    }
+
+    /// Writes one frame that has a buffer of its own, keeps that when it does not fit.
+    pub fn send_owned(self: &Rc<Self>, hub: &Rc<Hub>, frame: Vec<u8>) {
+        let written = self.try_send(hub, &frame, &[(0, frame.len())]);
+        if written == frame.len() {
+            hub.give_back(frame);
+        } else {
+            self.keep(hub, |outbox| outbox.push_owned(frame, written));
+        }
+    }
+
+    /// Writes bytes that others get too.
+    pub fn send_shared(self: &Rc<Self>, hub: &Rc<Hub>, bytes: &Bytes) {
+        let written = self.try_send(hub, bytes, &[(0, bytes.len())]);
+        if written < bytes.len() {
+            self.keep(hub, |outbox| outbox.push_shared(bytes.clone(), written));
+        }
+    }
+
+    /// Writes past the outbox when that is empty; gives the bytes that went.
+    fn try_send(self: &Rc<Self>, hub: &Rc<Hub>, buffer: &[u8], runs: &[(usize, usize)]) -> usize {
+        if self.is_gone.get() || self.queued() > 0 {
+            return 0;
+        }
+        match write_runs(&self.stream, buffer, runs) {
+            Ok(0) => 0,
+            Ok(written) => {
+                self.is_told.set(true);
+                written
+            }
+            Err(_) => {
+                hub.fail(self, ErrorCode::ConnectionLost);
+                0
+            }
+        }
+    }
+
+    fn keep(self: &Rc<Self>, hub: &Rc<Hub>, push: impl FnOnce(&mut Outbox)) {
+        if self.is_gone.get() {
+            return;
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        let before = outbox.queued();
+        push(&mut outbox);
+        let queued = outbox.queued();
+        hub.count_queued(before, queued);
+        if queued == 0 {
+            return;
+        }
+        if queued > hub.options.outbound_hard {
+            hub.fail(self, ErrorCode::SlowConsumer);
+        } else if !self.is_writing.replace(true) {
+            tokio::task::spawn_local(Rc::clone(self).write_out(Rc::clone(hub)));
+        }
+    }
+
+    /// Writes what is kept as room comes, until nothing is left.
+    async fn write_out(self: Rc<Self>, hub: Rc<Hub>) {
+        let mut last_progress = Instant::now();
+        while !self.is_gone.get() && self.queued() > 0 {
+            match tokio::time::timeout(SLOW_AFTER.min(hub.options.stall), self.stream.writable()).await {
+                Ok(_) => match self.flush(&hub) {
+                    Ok(0) => {}
+                    Ok(_) => {
+                        last_progress = Instant::now();
+                        self.set_slow(&hub, false);
+                    }
+                    Err(_) => hub.fail(&self, ErrorCode::ConnectionLost),
+                },
+                Err(_) if last_progress.elapsed() >= hub.options.stall => hub.fail(&self, ErrorCode::SlowConsumer),
+                Err(_) => self.set_slow(&hub, true),
+            }
+            if self.is_slow.get() || self.queued() <= hub.options.outbound_soft {
+                self.room.notify_waiters();
+            }
+            hub.settle();
+        }
+        self.is_writing.set(false);
+    }
+
+    fn flush(&self, hub: &Hub) -> std::io::Result<usize> {
+        let mut outbox = self.outbox.borrow_mut();
+        let before = outbox.queued();
+        let written = outbox.flush(&self.stream)?;
+        hub.count_queued(before, outbox.queued());
+        if written > 0 {
+            self.is_told.set(true);
+        }
+        Ok(written)
+    }
+
+    fn set_slow(&self, hub: &Hub, is_slow: bool) {
+        if self.is_slow.replace(is_slow) != is_slow {
+            hub.router.borrow_mut().set_slow(self.index, is_slow);
+        }
+    }
+
+    /// Closes the socket and lets go of whoever waits for it.
+    pub fn close(&self, hub: &Hub) {
+        self.is_gone.set(true);
+        let _ = self.stream.shutdown(Shutdown::Both);
+        let dropped = self.outbox.take();
+        hub.count_queued(dropped.queued(), 0);
+        self.room.notify_waiters();
+    }
+}
+
+/// Whoever takes nothing for so long no longer holds up those who send to it.
+const SLOW_AFTER: Duration = Duration::from_millis(250);

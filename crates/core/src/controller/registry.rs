@@ -1,0 +1,474 @@
+//! Who is connected and who exposes what. Pure: no socket, no clock.
+//!
+//! Changes are noted as their net effect until they are taken, so that a burst of joins or a flood
+//! of registrations costs what is left of it in the end.
+
+use daffi_protocol::ErrorCode;
+use daffi_protocol::control::{Register, RegistryChange, is_valid_name};
+use daffi_protocol::limits::{MAX_CALLBACKS, MAX_FRAME_BODY_BYTES};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+
+/// All nodes, all callbacks, and what changed since it was last told.
+#[derive(Debug, Default)]
+pub struct Registry {
+    nodes: BTreeMap<u32, Entry>,
+    callbacks: FxHashMap<u32, Callback>,
+    /// Callback id by name.
+    ids: FxHashMap<String, u32>,
+    /// Node index by name.
+    names: FxHashMap<String, u32>,
+    last_node: u32,
+    last_callback: u32,
+    pending: Pending,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    exposes: BTreeSet<u32>,
+}
+
+#[derive(Debug)]
+struct Callback {
+    name: String,
+    nodes: Vec<u32>,
+}
+
+/// What has changed and was not told yet.
+#[derive(Debug, Default)]
+struct Pending {
+    joined: Vec<(u32, String)>,
+    names: Vec<(u32, String)>,
+    exposes: BTreeMap<u32, BTreeSet<u32>>,
+    withdraws: BTreeMap<u32, BTreeSet<u32>>,
+    left: Vec<Left>,
+}
+
+/// A node that left, and which nodes had been told of it: those of the indexes `first..=last`.
+#[derive(Debug)]
+struct Left {
+    index: u32,
+    /// 0 for one that all were told of; else its own index: only later welcomes held it.
+    first: u32,
+    /// The last index given when it left.
+    last: u32,
+}
+
+impl Registry {
+    /// The node of this name.
+    #[must_use]
+    pub fn node_named(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    /// The nodes that expose a callback, in no order.
+    #[must_use]
+    pub fn exposers(&self, callback: u32) -> &[u32] {
+        self.callbacks.get(&callback).map_or(&[], |callback| &callback.nodes)
+    }
+
+    /// Adds a node whose name is free and gives its index, which is never used again.
+    pub fn join(&mut self, name: &str) -> u32 {
+        self.last_node += 1;
+        let index = self.last_node;
+        self.names.insert(name.to_owned(), index);
+        self.nodes.insert(index, Entry { name: name.to_owned(), exposes: BTreeSet::new() });
+        self.pending.joined.push((index, name.to_owned()));
+        index
+    }
+
+    /// Removes a node with all that it exposes.
+    pub fn leave(&mut self, index: u32) {
+        let Some(entry) = self.nodes.remove(&index) else { return };
+        self.names.remove(&entry.name);
+        for id in entry.exposes {
+            self.withdraw(index, id);
+        }
+        let pending = &mut self.pending;
+        pending.exposes.remove(&index);
+        pending.withdraws.remove(&index);
+        let untold = pending.joined.len();
+        pending.joined.retain(|(joined, _)| *joined != index);
+        let first = if pending.joined.len() == untold { 0 } else { index };
+        pending.left.push(Left { index, first, last: self.last_node });
+    }
+
+    /// Applies what a node says of itself, and gives the change to tell it at once.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidName` or `QuotaExceeded`; nothing was applied then.
+    pub fn register(&mut self, index: u32, register: &Register) -> Result<RegistryChange, ErrorCode> {
+        let Some(entry) = self.nodes.get_mut(&index) else { return Err(ErrorCode::NoSuchNode) };
+        if !register.add.iter().all(|name| is_valid_name(name)) {
+            return Err(ErrorCode::InvalidName);
+        }
+        if entry.exposes.len() + register.add.len() > MAX_CALLBACKS {
+            return Err(ErrorCode::QuotaExceeded);
+        }
+        let mut own = RegistryChange::default();
+        let mut added = Vec::new();
+        for name in &register.add {
+            let id = self.ids.get(name).copied().unwrap_or_else(|| {
+                self.last_callback += 1;
+                let id = self.last_callback;
+                self.ids.insert(name.clone(), id);
+                self.callbacks.insert(id, Callback { name: name.clone(), nodes: Vec::new() });
+                self.pending.names.push((id, name.clone()));
+                id
+            });
+            // The node may not know the name yet, though others do.
+            own.names.push((id, name.clone()));
+            if entry.exposes.insert(id) {
+                added.push(id);
+                if let Some(callback) = self.callbacks.get_mut(&id) {
+                    callback.nodes.push(index);
+                }
+                // Undone and not told: nobody but newcomers, whose welcome held it, need know.
+                if !take(&mut self.pending.withdraws, index, id) || !self.pending.joined.is_empty() {
+                    self.pending.exposes.entry(index).or_default().insert(id);
+                }
+            }
+        }
+        let mut removed = Vec::new();
+        for name in &register.remove {
+            if let Some(&id) = self.ids.get(name)
+                && entry.exposes.remove(&id)
+            {
+                removed.push(id);
+            }
+        }
+        for id in &removed {
+            self.withdraw(index, *id);
+            if !take(&mut self.pending.exposes, index, *id) || !self.pending.joined.is_empty() {
+                self.pending.withdraws.entry(index).or_default().insert(*id);
+            }
+        }
+        if !added.is_empty() {
+            own.exposes.push((index, added));
+        }
+        if !removed.is_empty() {
+            own.withdraws.push((index, removed));
+        }
+        Ok(own)
+    }
+
+    /// Forgets a name with its last node: ids are plenty, memory for names of the past is not.
+    fn withdraw(&mut self, index: u32, id: u32) {
+        let Some(callback) = self.callbacks.get_mut(&id) else { return };
+        callback.nodes.retain(|node| *node != index);
+        if callback.nodes.is_empty()
+            && let Some(callback) = self.callbacks.remove(&id)
+        {
+            self.ids.remove(&callback.name);
+        }
+    }
+
+    /// Everything known now, for a newcomer.
+    #[must_use]
+    pub fn snapshot(&self) -> RegistryChange {
+        let exposing = self.nodes.iter().filter(|(_, entry)| !entry.exposes.is_empty());
+        let mut names: Vec<_> = self.callbacks.iter().map(|(id, callback)| (*id, callback.name.clone())).collect();
+        names.sort_unstable();
+        RegistryChange {
+            joined: self.nodes.iter().map(|(index, entry)| (*index, entry.name.clone())).collect(),
+            names,
+            exposes: exposing.map(|(index, entry)| (*index, entry.exposes.iter().copied().collect())).collect(),
+            ..RegistryChange::default()
+        }
+    }
+
+    /// Whether others are to be told something.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        let Pending { joined, names: _, exposes, withdraws, left } = &self.pending;
+        !(joined.is_empty() && exposes.is_empty() && withdraws.is_empty() && left.is_empty())
+    }
+
+    /// Takes what is to be told since the last time.
+    pub fn take_changes(&mut self) -> Changes {
+        let mut pending = mem::take(&mut self.pending);
+        pending.names.retain(|(id, _)| self.callbacks.contains_key(id));
+        Changes(pending)
+    }
+}
+
+/// Changes that were taken to be told.
+#[derive(Debug)]
+pub struct Changes(Pending);
+
+impl Changes {
+    /// What nodes are told that knew all before and changed nothing themselves.
+    #[must_use]
+    pub fn for_others(&self) -> RegistryChange {
+        self.filtered(|_| true, |_| true, |left| left.first == 0)
+    }
+
+    /// What `node` is told when that differs from the others: `None` when it does not.
+    ///
+    /// It differs for a newcomer, whose welcome held a part, and for a node that was told its own
+    /// registrations at once.
+    #[must_use]
+    pub fn for_node(&self, node: u32) -> Option<RegistryChange> {
+        let Pending { joined, exposes, withdraws, .. } = &self.0;
+        let is_new = joined.first().is_some_and(|(first, _)| *first <= node);
+        if !is_new && !exposes.contains_key(&node) && !withdraws.contains_key(&node) {
+            return None;
+        }
+        Some(self.filtered(
+            |index| index > node,
+            |index| index != node,
+            |left| (left.first..=left.last).contains(&node),
+        ))
+    }
+
+    fn filtered(
+        &self,
+        tells_join: impl Fn(u32) -> bool,
+        tells_of: impl Fn(u32) -> bool,
+        tells_left: impl Fn(&Left) -> bool,
+    ) -> RegistryChange {
+        let list = |map: &BTreeMap<u32, BTreeSet<u32>>| {
+            let told = map.iter().filter(|(index, ids)| tells_of(**index) && !ids.is_empty());
+            told.map(|(index, ids)| (*index, ids.iter().copied().collect())).collect()
+        };
+        RegistryChange {
+            joined: self.0.joined.iter().filter(|(index, _)| tells_join(*index)).cloned().collect(),
+            names: self.0.names.clone(),
+            exposes: list(&self.0.exposes),
+            withdraws: list(&self.0.withdraws),
+            left: self.0.left.iter().filter(|left| tells_left(left)).map(|left| left.index).collect(),
+        }
+    }
+}
+
+/// Takes `id` out of the set of `index`, and the set away with its last id.
+fn take(map: &mut BTreeMap<u32, BTreeSet<u32>>, index: u32, id: u32) -> bool {
+    let Some(ids) = map.get_mut(&index) else { return false };
+    let taken = ids.remove(&id);
+    if ids.is_empty() {
+        map.remove(&index);
+    }
+    taken
+}
+
+/// Cuts a change into pieces that each fit into one frame, to be applied in order.
+#[must_use]
+pub fn split(change: RegistryChange) -> Vec<RegistryChange> {
+    let mut cutter = Cutter::default();
+    for joined in change.joined {
+        cutter.room(joined.1.len() + ENTRY_BYTES).joined.push(joined);
+    }
+    for named in change.names {
+        cutter.room(named.1.len() + ENTRY_BYTES).names.push(named);
+    }
+    for (node, ids) in change.exposes {
+        for ids in ids.chunks(IDS_A_PIECE) {
+            cutter.room(ids.len() * ID_BYTES + ENTRY_BYTES).exposes.push((node, ids.to_vec()));
+        }
+    }
+    for (node, ids) in change.withdraws {
+        for ids in ids.chunks(IDS_A_PIECE) {
+            cutter.room(ids.len() * ID_BYTES + ENTRY_BYTES).withdraws.push((node, ids.to_vec()));
+        }
+    }
+    for index in change.left {
+        cutter.room(ID_BYTES).left.push(index);
+    }
+    cutter.finish()
+}
+
+#[derive(Default)]
+struct Cutter {
+    whole: Vec<RegistryChange>,
+    open: RegistryChange,
+    bytes: usize,
+}
+
+impl Cutter {
+    /// The piece to put an item of `bytes` bytes into.
+    fn room(&mut self, bytes: usize) -> &mut RegistryChange {
+        if self.bytes + bytes > PIECE_BYTES {
+            self.whole.push(mem::take(&mut self.open));
+            self.bytes = 0;
+        }
+        self.bytes += bytes;
+        &mut self.open
+    }
+
+    fn finish(mut self) -> Vec<RegistryChange> {
+        if !self.open.is_empty() {
+            self.whole.push(self.open);
+        }
+        self.whole
+    }
+}
+
+/// What MessagePack spends on an id.
+const ID_BYTES: usize = 5;
+/// What MessagePack spends on an entry beside its name or ids.
+const ENTRY_BYTES: usize = 16;
+/// Ids of one node that travel in one entry.
+const IDS_A_PIECE: usize = 16 * 1024;
+/// Half a frame: leaves room for the other fields of a welcome.
+const PIECE_BYTES: usize = MAX_FRAME_BODY_BYTES as usize / 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn add(names: &[&str]) -> Register {
+        Register { add: names.iter().map(ToString::to_string).collect(), remove: vec![] }
+    }
+
+    fn remove(names: &[&str]) -> Register {
+        Register { add: vec![], remove: names.iter().map(ToString::to_string).collect() }
+    }
+
+    #[test]
+    fn a_node_is_told_its_own_registration_at_once_and_the_others_once() {
+        let mut registry = Registry::default();
+        let (a, b) = (registry.join("a"), registry.join("b"));
+        registry.take_changes();
+        let own = registry.register(a, &add(&["f"])).unwrap();
+        assert_eq!(own.names, [(1, "f".into())]);
+        assert_eq!(own.exposes, [(a, vec![1])]);
+        let changes = registry.take_changes();
+        assert_eq!(changes.for_others().exposes, [(a, vec![1])]);
+        assert!(changes.for_node(a).unwrap().exposes.is_empty());
+        assert_eq!(changes.for_node(b), None);
+        assert!(!registry.is_changed());
+    }
+
+    #[test]
+    fn what_is_undone_before_it_is_told_is_not_told() {
+        let mut registry = Registry::default();
+        let (a, b) = (registry.join("a"), registry.join("b"));
+        registry.register(b, &add(&["f"])).unwrap();
+        registry.take_changes();
+        registry.register(a, &add(&["f", "g"])).unwrap();
+        registry.register(a, &remove(&["f", "g"])).unwrap();
+        registry.register(b, &remove(&["f"])).unwrap();
+        let c = registry.join("c");
+        registry.leave(c);
+        let told = registry.take_changes().for_others();
+        assert_eq!(told, RegistryChange { withdraws: vec![(b, vec![1])], ..RegistryChange::default() });
+        assert_eq!(registry.snapshot().names, []);
+    }
+
+    #[test]
+    fn bad_names_and_too_many_are_refused_whole() {
+        let mut registry = Registry::default();
+        let a = registry.join("a");
+        assert_eq!(registry.register(a, &add(&["ok", "a\nb"])), Err(ErrorCode::InvalidName));
+        let many = Register { add: (0..=MAX_CALLBACKS).map(|n| n.to_string()).collect(), remove: vec![] };
+        assert_eq!(registry.register(a, &many), Err(ErrorCode::QuotaExceeded));
+        assert_eq!(registry.snapshot().names, []);
+        assert!(registry.exposers(1).is_empty());
+    }
+
+    #[test]
+    fn a_large_change_is_cut_into_frames_that_fit_and_hold_all() {
+        let mut registry = Registry::default();
+        let a = registry.join("a");
+        let names: Vec<String> = (0..MAX_CALLBACKS).map(|n| format!("{n:0>100}")).collect();
+        registry.register(a, &Register { add: names, remove: vec![] }).unwrap();
+        let pieces = split(registry.snapshot());
+        assert!(pieces.len() > 10);
+        for piece in &pieces {
+            let frame = daffi_protocol::control::frame(daffi_protocol::Kind::RegistryChange, piece).unwrap();
+            assert!(frame.len() < MAX_FRAME_BODY_BYTES as usize);
+        }
+        let ids: usize = pieces.iter().flat_map(|piece| &piece.exposes).map(|(_, ids)| ids.len()).sum();
+        assert_eq!((ids, pieces.iter().map(|piece| piece.names.len()).sum()), (MAX_CALLBACKS, MAX_CALLBACKS));
+    }
+
+    /// What a node makes of what it is told.
+    #[derive(Debug, Default, PartialEq)]
+    struct View {
+        nodes: BTreeMap<u32, String>,
+        names: HashMap<u32, String>,
+        exposes: BTreeSet<(u32, u32)>,
+    }
+
+    impl View {
+        fn apply(&mut self, change: RegistryChange) {
+            for (index, name) in change.joined {
+                assert_eq!(self.nodes.insert(index, name), None, "{index} joined twice");
+            }
+            self.names.extend(change.names);
+            for (index, ids) in change.exposes {
+                self.exposes.extend(ids.into_iter().map(|id| (index, id)));
+            }
+            for (index, ids) in change.withdraws {
+                ids.into_iter().for_each(|id| {
+                    self.exposes.remove(&(index, id));
+                });
+            }
+            for index in change.left {
+                assert!(self.nodes.remove(&index).is_some(), "{index} left unknown");
+                self.exposes.retain(|(node, _)| *node != index);
+            }
+        }
+
+        fn of(registry: &Registry) -> Self {
+            let mut view = Self::default();
+            view.apply(registry.snapshot());
+            view
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_node_that_applies_what_it_is_told_knows_what_the_controller_knows(
+            steps in prop::collection::vec((0u8..8, 0usize..4, 0usize..4), 1..80)
+        ) {
+            let mut registry = Registry::default();
+            let mut views: BTreeMap<u32, View> = BTreeMap::new();
+            for (step, who, what) in steps.into_iter().chain([(7, 0, 0)]) {
+                let name = format!("n{who}");
+                let index = registry.node_named(&name);
+                let callback = ["f", "g", "h", "i"][what];
+                match (step, index) {
+                    (0 | 1, None) => {
+                        let index = registry.join(&name);
+                        let mut view = View::default();
+                        split(registry.snapshot()).into_iter().for_each(|piece| view.apply(piece));
+                        views.insert(index, view);
+                    }
+                    (2, Some(index)) => {
+                        registry.leave(index);
+                        views.remove(&index);
+                    }
+                    (3 | 4, Some(index)) => {
+                        let own = registry.register(index, &add(&[callback])).unwrap();
+                        views.get_mut(&index).unwrap().apply(own);
+                    }
+                    (5, Some(index)) => {
+                        let own = registry.register(index, &remove(&[callback])).unwrap();
+                        views.get_mut(&index).unwrap().apply(own);
+                    }
+                    (7, _) => {
+                        let changes = registry.take_changes();
+                        for (index, view) in &mut views {
+                            view.apply(changes.for_node(*index).unwrap_or_else(|| changes.for_others()));
+                        }
+                        let truth = View::of(&registry);
+                        for view in views.values() {
+                            prop_assert_eq!(&view.nodes, &truth.nodes);
+                            prop_assert_eq!(&view.exposes, &truth.exposes);
+                            for (id, name) in &truth.names {
+                                prop_assert_eq!(view.names.get(id), Some(name));
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

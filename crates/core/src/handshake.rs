@@ -1,0 +1,493 @@
+//! The first frames of a connection, both sides: each proves to the other what it holds.
+//!
+//! Node: preamble, `Hello`. Controller: `Challenge`. Node: `Proof`. Controller: `Welcome`, or
+//! `Refused` at any step. Nothing about nodes or callbacks is told before the proof holds.
+
+use crate::auth::{INSTANCE_BYTES, NONCE_BYTES, Secret, random};
+use crate::error::CoreError;
+use crate::transport::Stream;
+use daffi_protocol::control::{self, Challenge, Hello, Proof, Refused, Welcome};
+use daffi_protocol::limits::{HEADER_BYTES, MAX_FRAME_BODY_BYTES, MAX_HANDSHAKE_BODY_BYTES};
+use daffi_protocol::{DecodeError, ErrorCode, Header, Kind, PREAMBLE, VERSION};
+use std::time::Duration;
+
+/// What a node says of itself and proves with.
+#[derive(Clone, Debug)]
+pub struct ClientCredentials {
+    /// The name other nodes will know it by.
+    pub name: String,
+    /// Random once per node: the same instance may take its name back.
+    pub instance: [u8; INSTANCE_BYTES],
+    /// What the controller must hold too.
+    pub secret: Secret,
+}
+
+/// A peer whose proof holds, not welcomed yet.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The name it asks for, valid by its form.
+    pub name: String,
+    /// Its instance.
+    pub instance: [u8; INSTANCE_BYTES],
+    /// Its process, as it says.
+    pub pid: u32,
+    /// What it chose at random.
+    pub client_nonce: [u8; NONCE_BYTES],
+    /// What goes into `Welcome::proof`.
+    pub controller_proof: Vec<u8>,
+}
+
+/// Shakes hands as a node.
+///
+/// Gives the welcome, the same as the raw frame, and the bytes that were read behind it.
+///
+/// # Errors
+///
+/// The code with which the controller refused; `Unauthorized` when it asks for another method than
+/// ours or its proof does not hold; `HandshakeTimeout`; `ConnectionLost`; `Protocol`. Close the
+/// connection.
+pub async fn client(
+    stream: &Stream,
+    credentials: ClientCredentials,
+    timeout: Duration,
+) -> Result<(Welcome, Vec<u8>, Vec<u8>), CoreError> {
+    let shake = async {
+        if credentials.secret == Secret::Peer && matches!(stream, Stream::Tcp(_)) {
+            return Err(CoreError::new(ErrorCode::Unauthorized, "TCP needs a cookie or a token."));
+        }
+        shake_as_client(stream, &credentials).await
+    };
+    tokio::time::timeout(timeout, shake).await.unwrap_or_else(|_| Err(timed_out("controller", timeout)))
+}
+
+/// Shakes hands as a controller, up to the proof. Refuses by itself when that fails.
+///
+/// # Errors
+///
+/// Why the peer was refused; it has been told, unless it never spoke our language. Close the
+/// connection.
+pub async fn server(stream: &Stream, secret: &Secret, timeout: Duration) -> Result<Accepted, CoreError> {
+    let mut reader = FrameReader::new(stream);
+    let shaken = tokio::time::timeout(timeout, shake_as_server(&mut reader, secret)).await;
+    let result = shaken.unwrap_or_else(|_| Err(timed_out("node", timeout)));
+    if let Err(error) = &result
+        && reader.is_daffi
+    {
+        if error.code == ErrorCode::Unauthorized {
+            // Guessing is slowed down (RELIABILITY S11); the peer keeps counting as unauthenticated.
+            let [jitter] = random::<1>()?;
+            tokio::time::sleep(Duration::from_millis(100 + u64::from(jitter) * 100 / 256)).await;
+        }
+        refuse(stream, error).await;
+    }
+    result
+}
+
+/// Tells the peer why it is closed, and waits a moment for it to hear that.
+pub async fn refuse(stream: &Stream, error: &CoreError) {
+    let refused = Refused { code: error.code as u32, message: error.message.clone() };
+    let Ok(frame) = control::frame(Kind::Refused, &refused) else { return };
+    // A few hundred bytes fit into a socket that carried next to nothing.
+    if stream.try_write(&frame).is_err() || stream.shutdown(std::net::Shutdown::Write).is_err() {
+        return;
+    }
+    // Closing while bytes are unread would reset the connection and lose the refusal.
+    let listen = async {
+        let mut waste = [0; 1024];
+        for _ in 0..MAX_WASTE_READS {
+            if !matches!(stream.read(&mut waste).await, Ok(1..)) {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(REFUSAL_LINGER, listen).await;
+}
+
+async fn shake_as_client(
+    stream: &Stream,
+    credentials: &ClientCredentials,
+) -> Result<(Welcome, Vec<u8>, Vec<u8>), CoreError> {
+    let secret = &credentials.secret;
+    let nonce: [u8; NONCE_BYTES] = random()?;
+    let hello = Hello { version: VERSION, role: "node".into(), nonce: nonce.to_vec() };
+    let mut first = PREAMBLE.to_vec();
+    first.extend(control::frame(Kind::Hello, &hello).map_err(unwritable)?);
+    let mut reader = FrameReader::new(stream);
+    reader.send(&first).await?;
+
+    let (header, raw) = reader.frame(MAX_HANDSHAKE_BODY_BYTES).await?;
+    let challenge: Challenge = control::parse(body_of(header, &raw, Kind::Challenge)?).map_err(unreadable)?;
+    if challenge.version != VERSION {
+        return Err(version_mismatch(challenge.version));
+    }
+    if challenge.method != secret.method() {
+        return Err(wrong_method(&challenge.method, secret));
+    }
+    if challenge.nonce.len() != NONCE_BYTES {
+        return Err(broken("a challenge without a nonce of 32 bytes"));
+    }
+    let proof = Proof {
+        proof: secret.node_proof(&challenge.nonce, &nonce, &credentials.name, &credentials.instance),
+        name: credentials.name.clone(),
+        instance: credentials.instance.to_vec(),
+        pid: std::process::id(),
+    };
+    reader.send(&control::frame(Kind::Proof, &proof).map_err(unwritable)?).await?;
+
+    let (header, raw) = reader.frame(MAX_FRAME_BODY_BYTES).await?;
+    let welcome: Welcome = control::parse(body_of(header, &raw, Kind::Welcome)?).map_err(unreadable)?;
+    if !secret.is_controller_proof(&welcome.proof, &nonce, &challenge.nonce) {
+        return Err(CoreError::new(
+            ErrorCode::Unauthorized,
+            "The controller cannot prove that it holds our secret. Another program may have taken its address.",
+        ));
+    }
+    Ok((welcome, raw, reader.buffer))
+}
+
+async fn shake_as_server(reader: &mut FrameReader<'_>, secret: &Secret) -> Result<Accepted, CoreError> {
+    reader.preamble().await?;
+    let (header, raw) = reader.frame(MAX_HANDSHAKE_BODY_BYTES).await?;
+    let hello: Hello = control::parse(body_of(header, &raw, Kind::Hello)?).map_err(unreadable)?;
+    if hello.version != VERSION {
+        return Err(version_mismatch(hello.version));
+    }
+    if hello.role != "node" {
+        return Err(broken("a role that this version does not know"));
+    }
+    let client_nonce: [u8; NONCE_BYTES] =
+        hello.nonce.try_into().map_err(|_| broken("a hello without a nonce of 32 bytes"))?;
+    let nonce: [u8; NONCE_BYTES] = random()?;
+    let challenge = Challenge { version: VERSION, method: secret.method().into(), nonce: nonce.to_vec() };
+    reader.send(&control::frame(Kind::Challenge, &challenge).map_err(unwritable)?).await?;
+
+    let (header, raw) = reader.frame(MAX_HANDSHAKE_BODY_BYTES).await?;
+    let proof: Proof = control::parse(body_of(header, &raw, Kind::Proof)?).map_err(unreadable)?;
+    if !secret.is_node_proof(&proof.proof, &nonce, &client_nonce, &proof.name, &proof.instance) {
+        return Err(CoreError::new(ErrorCode::Unauthorized, wrong_proof(secret)));
+    }
+    let instance = proof.instance.try_into().map_err(|_| broken("an instance that has not 16 bytes"))?;
+    if !control::is_valid_name(&proof.name) {
+        return Err(CoreError::new(
+            ErrorCode::InvalidName,
+            "The name of the node must have 1 to 128 bytes, no control characters, and not be __proto__.",
+        ));
+    }
+    if !reader.buffer.is_empty() {
+        return Err(broken("bytes before the welcome"));
+    }
+    let controller_proof = secret.controller_proof(&client_nonce, &nonce);
+    Ok(Accepted { name: proof.name, instance, pid: proof.pid, client_nonce, controller_proof })
+}
+
+/// Takes frames off a stream one by one, at leisure: a handshake is not the hot path.
+struct FrameReader<'a> {
+    stream: &'a Stream,
+    /// Read and not taken yet.
+    buffer: Vec<u8>,
+    /// Whether the peer began as a daffi peer does, so that a refusal makes sense to it.
+    is_daffi: bool,
+}
+
+impl<'a> FrameReader<'a> {
+    const fn new(stream: &'a Stream) -> Self {
+        Self { stream, buffer: Vec::new(), is_daffi: false }
+    }
+
+    async fn send(&self, bytes: &[u8]) -> Result<(), CoreError> {
+        // A controller that refuses may have closed already; its refusal is still to be read.
+        match self.stream.write_all(bytes).await {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), CoreError> {
+        let mut chunk = [0; 4096];
+        let read = self.stream.read(&mut chunk).await?;
+        if read == 0 {
+            return Err(CoreError::new(ErrorCode::ConnectionLost, "The peer closed the connection in the handshake."));
+        }
+        self.buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Takes the preamble off; the first byte that differs ends it, without waiting for the rest.
+    async fn preamble(&mut self) -> Result<(), CoreError> {
+        loop {
+            let differs = self.buffer.iter().zip(PREAMBLE).position(|(got, wanted)| *got != wanted);
+            if let Some(at) = differs {
+                self.is_daffi = at >= VERSION_AT;
+                let got = self.buffer.get(at).copied().unwrap_or_default();
+                return Err(if at == VERSION_AT { version_mismatch(got) } else { broken("no daffi preamble") });
+            }
+            if self.buffer.len() >= PREAMBLE.len() {
+                self.buffer.drain(..PREAMBLE.len());
+                self.is_daffi = true;
+                return Ok(());
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// The next whole frame.
+    async fn frame(&mut self, limit: u32) -> Result<(Header, Vec<u8>), CoreError> {
+        loop {
+            if let Some(header) = Header::decode(&self.buffer).map_err(decode_error)? {
+                if header.body_len > limit {
+                    return Err(decode_error(DecodeError::TooLong(header.body_len)));
+                }
+                if self.buffer.len() >= header.frame_len() {
+                    let rest = self.buffer.split_off(header.frame_len());
+                    return Ok((header, std::mem::replace(&mut self.buffer, rest)));
+                }
+            }
+            self.fill().await?;
+        }
+    }
+}
+
+/// The body of a frame that must be `wanted`; a refusal in its place becomes the error it carries.
+fn body_of(header: Header, raw: &[u8], wanted: Kind) -> Result<&[u8], CoreError> {
+    let body = raw.get(HEADER_BYTES..HEADER_BYTES + header.body_len as usize).unwrap_or_default();
+    let is_for_node = matches!(wanted, Kind::Challenge | Kind::Welcome);
+    if header.kind == Kind::Refused && is_for_node {
+        let refused: Refused = control::parse(body).map_err(unreadable)?;
+        let code = ErrorCode::from_u32(refused.code).unwrap_or(ErrorCode::Protocol);
+        return Err(CoreError::new(code, refused.message));
+    }
+    if header.kind == wanted { Ok(body) } else { Err(broken(&format!("{:?} where {wanted:?} was due", header.kind))) }
+}
+
+fn unwritable(error: impl std::fmt::Display) -> CoreError {
+    broken(&format!("a message that cannot be written ({error})"))
+}
+
+fn unreadable(_: impl std::fmt::Display) -> CoreError {
+    broken("a message that cannot be read")
+}
+
+/// What is told of a frame that is none.
+pub(crate) fn decode_error(error: DecodeError) -> CoreError {
+    let code = if matches!(error, DecodeError::TooLong(_)) { ErrorCode::FrameTooLarge } else { ErrorCode::Protocol };
+    CoreError::new(code, format!("The peer broke the protocol: {error}."))
+}
+
+fn broken(what: &str) -> CoreError {
+    CoreError::new(ErrorCode::Protocol, format!("The peer broke the protocol of the handshake: {what}."))
+}
+
+fn version_mismatch(theirs: u8) -> CoreError {
+    let message = format!(
+        "The peer speaks version {theirs} of the protocol, this side version {VERSION}. Install the same version of \
+         daffi on both sides."
+    );
+    CoreError::new(ErrorCode::VersionMismatch, message)
+}
+
+fn wrong_method(theirs: &str, ours: &Secret) -> CoreError {
+    let message = match (theirs, ours) {
+        ("token", _) => "The controller asks for a token. Pass the same `token` as to the controller.",
+        (_, Secret::Token(_)) => {
+            "The controller does not ask for a token, so it cannot prove that it is the one meant. Pass `token` to the \
+             controller too, or leave it out here."
+        }
+        _ => "The controller asks for another proof than this kind of connection allows. Check the address.",
+    };
+    CoreError::new(ErrorCode::Unauthorized, message)
+}
+
+const fn wrong_proof(secret: &Secret) -> &'static str {
+    match secret {
+        Secret::Token(_) => "The token is not the controller's. Pass the same `token` on both sides.",
+        Secret::Cookie(_) => {
+            "The cookie is not the controller's. Run node and controller as the same user on the same machine, or pass \
+             `token` on both sides."
+        }
+        Secret::Peer => "A proof came where none was asked for.",
+    }
+}
+
+fn timed_out(peer: &str, timeout: Duration) -> CoreError {
+    let message = format!("The {peer} did not finish the handshake within {} ms.", timeout.as_millis());
+    CoreError::new(ErrorCode::HandshakeTimeout, message)
+}
+
+/// Where the version stands in the preamble.
+const VERSION_AT: usize = 6;
+/// How long a refused peer may take to read why.
+const REFUSAL_LINGER: Duration = Duration::from_millis(250);
+/// Bounds what is read and thrown away of a refused peer, in reads of 1 KiB.
+const MAX_WASTE_READS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use daffi_protocol::control::RegistryChange;
+
+    fn pair() -> (Stream, Stream) {
+        let (left, right) = Stream::pair().unwrap();
+        (Stream::from_unix_fd(left).unwrap(), Stream::from_unix_fd(right).unwrap())
+    }
+
+    fn credentials(secret: Secret) -> ClientCredentials {
+        ClientCredentials { name: "alice".into(), instance: [5; 16], secret }
+    }
+
+    fn welcome(accepted: &Accepted) -> Welcome {
+        Welcome {
+            proof: accepted.controller_proof.clone(),
+            node: 7,
+            controller: String::new(),
+            max_payload: 1,
+            heartbeat_ms: 5000,
+            dead_ms: 15000,
+            local: true,
+            registry: RegistryChange::default(),
+        }
+    }
+
+    async fn serve(stream: &Stream, secret: Secret) -> Result<Accepted, CoreError> {
+        let accepted = server(stream, &secret, LONG).await?;
+        let mut bytes = control::frame(Kind::Welcome, &welcome(&accepted)).map_err(unwritable)?;
+        bytes.extend(Header::new(Kind::Ping).frame(&[]));
+        stream.write_all(&bytes).await?;
+        Ok(accepted)
+    }
+
+    const LONG: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn both_sides_agree_with_every_method_and_bytes_behind_the_welcome_are_kept() {
+        for secret in [Secret::Peer, Secret::Cookie([9; 32]), Secret::Token("t".into())] {
+            let (near, far) = pair();
+            let (node, controller) =
+                tokio::join!(client(&near, credentials(secret.clone()), LONG), serve(&far, secret));
+            let (welcome, raw, mut behind) = node.unwrap();
+            assert_eq!(controller.unwrap().name, "alice");
+            assert_eq!(welcome.node, 7);
+            assert_eq!(Header::decode(&raw).unwrap().unwrap().frame_len(), raw.len());
+            if behind.is_empty() {
+                behind.resize(24, 0);
+                near.read(&mut behind).await.unwrap();
+            }
+            assert_eq!(Header::decode(&behind).unwrap().unwrap().kind, Kind::Ping);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_secret_is_unauthorized_at_both_ends() {
+        let (near, far) = pair();
+        let node = credentials(Secret::Token("right".into()));
+        let (node, controller) = tokio::join!(client(&near, node, LONG), serve(&far, Secret::Token("left".into())));
+        assert_eq!(controller.unwrap_err().code, ErrorCode::Unauthorized);
+        assert_eq!(node.unwrap_err().code, ErrorCode::Unauthorized);
+    }
+
+    #[tokio::test]
+    async fn a_node_with_a_secret_is_not_talked_down_to_a_weaker_method() {
+        for (ours, theirs) in [
+            (Secret::Cookie([1; 32]), Secret::Peer),
+            (Secret::Token("t".into()), Secret::Peer),
+            (Secret::Token("t".into()), Secret::Cookie([1; 32])),
+            (Secret::Peer, Secret::Token("t".into())),
+        ] {
+            let (near, far) = pair();
+            let node = async {
+                let result = client(&near, credentials(ours), LONG).await;
+                near.shutdown(std::net::Shutdown::Both).unwrap();
+                result
+            };
+            let (node, controller) = tokio::join!(node, serve(&far, theirs));
+            assert_eq!(node.unwrap_err().code, ErrorCode::Unauthorized);
+            assert_eq!(controller.unwrap_err().code, ErrorCode::ConnectionLost);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_squatter_that_cannot_prove_itself_is_refused_by_the_node() {
+        let (near, far) = pair();
+        let secret = Secret::Cookie([1; 32]);
+        let squat = async {
+            let mut accepted = server(&far, &secret, LONG).await.unwrap();
+            accepted.controller_proof = vec![0; 32];
+            far.write_all(&control::frame(Kind::Welcome, &welcome(&accepted)).unwrap()).await.unwrap();
+        };
+        let (node, ()) = tokio::join!(client(&near, credentials(secret.clone()), LONG), squat);
+        assert_eq!(node.unwrap_err().code, ErrorCode::Unauthorized);
+    }
+
+    #[tokio::test]
+    async fn a_text_protocol_is_closed_at_its_first_byte_and_told_nothing() {
+        for first in [&b"GET / HTTP/1.1\r\n"[..], &[0x16, 3, 1], b"SSH-2.0", &[0], &[0xDA, b'x']] {
+            let (near, far) = pair();
+            near.write_all(first).await.unwrap();
+            let error = server(&far, &Secret::Peer, Duration::from_secs(3600)).await.unwrap_err();
+            assert_eq!(error.code, ErrorCode::Protocol);
+            drop(far);
+            assert_eq!(near.read(&mut [0; 16]).await.unwrap_or(0), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn another_version_is_told_so() {
+        let (near, far) = pair();
+        let mut preamble = PREAMBLE;
+        preamble[VERSION_AT] = 2;
+        near.write_all(&preamble).await.unwrap();
+        let peer = async {
+            let mut reader = FrameReader::new(&near);
+            let (header, raw) = reader.frame(MAX_HANDSHAKE_BODY_BYTES).await.unwrap();
+            let error = body_of(header, &raw, Kind::Challenge).unwrap_err();
+            near.shutdown(std::net::Shutdown::Both).unwrap();
+            error
+        };
+        let (told, error) = tokio::join!(peer, server(&far, &Secret::Peer, LONG));
+        assert_eq!(told.code, ErrorCode::VersionMismatch);
+        assert_eq!(error.unwrap_err().code, ErrorCode::VersionMismatch);
+    }
+
+    #[tokio::test]
+    async fn a_frame_over_the_limit_of_the_handshake_is_refused_by_its_header() {
+        for length in [MAX_HANDSHAKE_BODY_BYTES + 1, u32::MAX] {
+            let (near, far) = pair();
+            let mut bytes = PREAMBLE.to_vec();
+            bytes.extend(Header { body_len: length, ..Header::new(Kind::Hello) }.encode());
+            near.write_all(&bytes).await.unwrap();
+            near.shutdown(std::net::Shutdown::Write).unwrap();
+            assert_eq!(server(&far, &Secret::Peer, LONG).await.unwrap_err().code, ErrorCode::FrameTooLarge);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_before_the_proof_is_refused() {
+        let (near, far) = pair();
+        let mut bytes = PREAMBLE.to_vec();
+        bytes.extend(Header::new(Kind::Request).frame(&[]));
+        near.write_all(&bytes).await.unwrap();
+        near.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(server(&far, &Secret::Peer, LONG).await.unwrap_err().code, ErrorCode::Protocol);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_at_the_deadline_at_both_ends() {
+        let (near, far) = pair();
+        assert_eq!(server(&far, &Secret::Peer, LONG).await.unwrap_err().code, ErrorCode::HandshakeTimeout);
+        let error = client(&near, credentials(Secret::Peer), LONG).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::HandshakeTimeout);
+    }
+
+    #[tokio::test]
+    async fn a_bad_name_is_refused_with_its_code() {
+        let (near, far) = pair();
+        let node = ClientCredentials { name: "a\nb".into(), ..credentials(Secret::Peer) };
+        let near_side = async {
+            let result = client(&near, node, LONG).await;
+            near.shutdown(std::net::Shutdown::Both).unwrap();
+            result
+        };
+        let (node, controller) = tokio::join!(near_side, serve(&far, Secret::Peer));
+        assert_eq!(node.unwrap_err().code, ErrorCode::InvalidName);
+        assert_eq!(controller.unwrap_err().code, ErrorCode::InvalidName);
+    }
+}

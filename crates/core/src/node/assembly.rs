@@ -1,0 +1,149 @@
+//! Big payloads that arrive in pieces.
+//!
+//! Memory is reserved when the first piece arrives, after its announced total was held against the
+//! limits; the system backs it with pages only as bytes arrive.
+
+use crate::node::inbox::is_sound;
+use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
+use rustc_hash::FxHashMap;
+
+/// What a node accepts.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest payload, in bytes.
+    pub max_payload: u64,
+    /// Most bytes of all payloads that are arriving or wait to be taken.
+    pub max_assembling: u64,
+}
+
+/// A payload that has ended.
+#[derive(Debug)]
+pub(super) enum Completed {
+    /// Whole; to be taken with the token when `sound`, else already dropped.
+    Ready { header: Header, extension: Vec<u8>, token: u32, sound: bool },
+}
+
+#[derive(Debug)]
+pub(super) struct Assemblies {
+    limits: Limits,
+    arriving: FxHashMap<Key, Assembly>,
+    ready: FxHashMap<u32, Vec<u8>>,
+    /// Bytes announced by all that are arriving and held by all that are ready.
+    reserved: u64,
+    next_token: u32,
+}
+
+/// Which call, and whether its request or its response: a node is caller and callee on one
+/// connection.
+type Key = (bool, u32, u32);
+
+#[derive(Debug)]
+struct Assembly {
+    header: Header,
+    extension: Vec<u8>,
+    total: usize,
+    payload: Vec<u8>,
+}
+
+impl Assemblies {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, arriving: FxHashMap::default(), ready: FxHashMap::default(), reserved: 0, next_token: 1 }
+    }
+
+    /// Whether no payload is arriving.
+    pub(super) fn is_empty(&self) -> bool {
+        self.arriving.is_empty()
+    }
+
+    /// Begins the payload that `header` announces.
+    pub(super) fn begin(&mut self, header: &Header, extension: &[u8]) -> Result<(), ErrorCode> {
+        let total = extension::total(extension).unwrap_or(0);
+        if total > self.limits.max_payload {
+            return Err(ErrorCode::PayloadTooLarge);
+        }
+        if self.reserved + total > self.limits.max_assembling || self.arriving.len() >= MAX_ARRIVING {
+            return Err(ErrorCode::Overloaded);
+        }
+        let total_len = usize::try_from(total).map_err(|_| ErrorCode::PayloadTooLarge)?;
+        let mut payload = Vec::new();
+        payload.try_reserve_exact(total_len).map_err(|_| ErrorCode::Overloaded)?;
+        let assembly = Assembly { header: *header, extension: extension.to_vec(), total: total_len, payload };
+        if let Some(before) = self.arriving.insert(key(header), assembly) {
+            self.reserved -= before.total as u64;
+        }
+        self.reserved += total;
+        Ok(())
+    }
+
+    /// Where the next `left` bytes of `header`'s payload belong; `None` when nobody wants them.
+    pub(super) fn space(&mut self, header: &Header, left: usize) -> Option<&mut [u8]> {
+        let assembly = self.arriving.get_mut(&key(header))?;
+        let filled = assembly.payload.len();
+        if filled + left > assembly.total {
+            return None;
+        }
+        let spare = assembly.payload.spare_capacity_mut().get_mut(..left)?;
+        // SAFETY: the bytes are only written to, by readv, and `advance` counts in what was written.
+        Some(unsafe { std::slice::from_raw_parts_mut(spare.as_mut_ptr().cast(), spare.len()) })
+    }
+
+    /// Counts in `bytes` that were read into [`Assemblies::space`].
+    pub(super) fn advance(&mut self, header: &Header, bytes: usize) {
+        if let Some(assembly) = self.arriving.get_mut(&key(header)) {
+            let filled = assembly.payload.len() + bytes;
+            if filled <= assembly.total {
+                // SAFETY: `bytes` of the spare capacity were just written.
+                unsafe { assembly.payload.set_len(filled) };
+            }
+        }
+    }
+
+    /// Copies bytes of a piece that came together with other frames.
+    pub(super) fn append(&mut self, header: &Header, bytes: &[u8]) {
+        if let Some(assembly) = self.arriving.get_mut(&key(header))
+            && assembly.payload.len() + bytes.len() <= assembly.total
+        {
+            assembly.payload.extend_from_slice(bytes);
+        }
+    }
+
+    /// A piece has ended: the payload with it, when it was the last.
+    pub(super) fn end_piece(&mut self, header: &Header) -> Option<Completed> {
+        let key = key(header);
+        let whole = self.arriving.get(&key)?.payload.len() == self.arriving.get(&key)?.total;
+        if !whole && header.flags & flags::LAST == 0 {
+            return None;
+        }
+        let Assembly { header, extension, payload, total } = self.arriving.remove(&key)?;
+        let sound = whole && is_sound(&header, &extension, &payload);
+        let token = self.next_token;
+        if sound {
+            self.next_token = self.next_token.wrapping_add(1);
+            self.ready.insert(token, payload);
+        } else {
+            self.reserved -= total as u64;
+        }
+        Some(Completed::Ready { header, extension, token, sound })
+    }
+
+    /// The payload with this token, once.
+    pub(super) fn take(&mut self, token: u32) -> Option<Vec<u8>> {
+        let payload = self.ready.remove(&token)?;
+        self.reserved -= payload.len() as u64;
+        Some(payload)
+    }
+
+    /// The request with `header`'s call is no longer wanted.
+    pub(super) fn drop_request(&mut self, header: &Header) {
+        if let Some(assembly) = self.arriving.remove(&(false, header.slot, header.generation)) {
+            self.reserved -= assembly.total as u64;
+        }
+    }
+}
+
+fn key(header: &Header) -> Key {
+    (matches!(header.kind, Kind::Response | Kind::ResponsePart), header.slot, header.generation)
+}
+
+/// Most payloads that may arrive at once on one connection.
+const MAX_ARRIVING: usize = 1024;

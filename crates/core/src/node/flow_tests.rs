@@ -1,0 +1,234 @@
+//! Outbox and inbox face to face over a socket pair, without runtime or threads.
+
+use super::assembly::Limits;
+use super::inbox::{Inbox, PUMP_BYTES, Pumped};
+use super::outbox::{Flushed, Outbox};
+use crate::socket::Socket;
+use crate::transport::Stream;
+use daffi_protocol::{ErrorCode, Header, Kind, control, extension, flags};
+use proptest::prelude::*;
+
+const LIMITS: Limits = Limits { max_payload: 8 << 20, max_assembling: 64 << 20 };
+
+struct Pair {
+    near: Socket,
+    far: Socket,
+    outbox: Outbox,
+    inbox: Inbox,
+    buffer: Vec<u8>,
+}
+
+/// A frame as JavaScript would see it, its payload taken.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    kind: Kind,
+    slot: u32,
+    callback: u32,
+    payload: Vec<u8>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (near, far) = Stream::pair().unwrap();
+        Self {
+            near: Socket::new(near),
+            far: Socket::new(far),
+            outbox: Outbox::new(1 << 20),
+            inbox: Inbox::new(LIMITS, Vec::new()),
+            buffer: vec![0; PUMP_BYTES],
+        }
+    }
+
+    /// Pumps once; gives the frames and what the pump said.
+    fn pump(&mut self, seen: &mut Vec<Seen>) -> Pumped {
+        let mut filled = 0;
+        let pumped = self.inbox.pump(&self.far, &mut self.buffer, &mut filled);
+        let mut at = 0;
+        while at < filled {
+            let header = Header::decode(&self.buffer[at..filled]).unwrap().unwrap();
+            let body = &self.buffer[at + 24..at + 24 + header.body_len as usize];
+            let payload = &body[header.ext_len as usize..];
+            let payload = if header.flags & flags::BIG == 0 {
+                payload.to_vec()
+            } else {
+                self.inbox.take_big(u32::from_le_bytes(payload.try_into().unwrap())).unwrap()
+            };
+            seen.push(Seen { kind: header.kind, slot: header.slot, callback: header.callback, payload });
+            at += header.frame_len();
+        }
+        assert_eq!(at, filled);
+        pumped
+    }
+
+    fn run(&mut self) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        loop {
+            let flushed = self.outbox.flush(&self.near).unwrap();
+            if self.pump(&mut seen) == Pumped::Empty && flushed == Flushed::All {
+                return seen;
+            }
+        }
+    }
+}
+
+fn request(slot: u32) -> Header {
+    Header { slot, generation: 1, callback: 7, ..Header::new(Kind::Request) }
+}
+
+/// A MessagePack byte string of `length` bytes in all, five of them its head.
+fn payload(length: usize, seed: u8) -> Vec<u8> {
+    let bytes = length.max(5) - 5;
+    let mut payload = vec![0xc6];
+    payload.extend(u32::try_from(bytes).unwrap().to_be_bytes());
+    payload.extend((0..bytes).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)));
+    payload
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn everything_sent_arrives_once_and_small_frames_keep_their_order(
+        lengths in prop::collection::vec(prop_oneof![5usize..40, 60usize..9000, 65_537usize..2_000_000], 1..40),
+        pumps in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        let mut pair = Pair::new();
+        let mut seen = Vec::new();
+        for (index, length) in lengths.iter().enumerate() {
+            let body = payload(*length, index as u8);
+            let header = request(index as u32);
+            if *length > 65_536 {
+                // Cut anywhere: the pieces lie one behind the other.
+                let (head, tail) = body.split_at(body.len() / 3);
+                pair.outbox.send_big(&pair.near, header, &[], &[head, &[], tail]).unwrap();
+            } else {
+                pair.outbox.send(&pair.near, &header.frame(&body)).unwrap();
+            }
+            if pumps[index] {
+                pair.pump(&mut seen);
+            }
+        }
+        seen.extend(pair.run());
+        let small: Vec<u32> = seen.iter().filter(|frame| frame.payload.len() <= 65_536).map(|frame| frame.slot).collect();
+        prop_assert!(small.is_sorted());
+        prop_assert_eq!(seen.len(), lengths.len());
+        seen.sort_by_key(|frame| frame.slot);
+        for (index, (frame, length)) in seen.iter().zip(&lengths).enumerate() {
+            prop_assert_eq!(frame.slot as usize, index);
+            prop_assert!(frame.payload == payload(*length, index as u8), "payload {} differs", index);
+        }
+        prop_assert_eq!(pair.outbox.queued(), 0);
+    }
+}
+
+#[test]
+fn small_frames_pass_between_the_fragments_of_a_big_payload() {
+    let mut pair = Pair::new();
+    pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(6 << 20, 1)]).unwrap();
+    pair.outbox.send(&pair.near, &request(2).frame(&[0xc0])).unwrap();
+    let order: Vec<u32> = pair.run().iter().map(|frame| frame.slot).collect();
+    assert_eq!(order, [2, 1]);
+}
+
+#[test]
+fn a_payload_that_fails_the_prescan_is_answered_and_never_shown() {
+    let mut pair = Pair::new();
+    pair.outbox.send(&pair.near, &request(3).frame(&[0xdd, 1, 0xff, 0xff, 0xff])).unwrap();
+    pair.outbox.send(&pair.near, &request(4).frame(&[0xc0])).unwrap();
+    let seen = pair.run();
+    assert_eq!(seen.iter().map(|frame| frame.slot).collect::<Vec<_>>(), [4]);
+    let answer = Header::decode(&pair.inbox.replies).unwrap().unwrap();
+    assert_eq!((answer.kind, answer.slot), (Kind::Response, 3));
+    assert_eq!(answer.callback, ErrorCode::PayloadRejected as u32);
+}
+
+#[test]
+fn a_big_payload_that_fails_the_prescan_is_answered_and_its_memory_given_back() {
+    let mut pair = Pair::new();
+    pair.outbox.send_big(&pair.near, request(3), &[], &[&vec![0x91; 1 << 20]]).unwrap();
+    assert_eq!(pair.run(), []);
+    let answer = Header::decode(&pair.inbox.replies).unwrap().unwrap();
+    assert_eq!((answer.slot, answer.callback), (3, ErrorCode::PayloadRejected as u32));
+}
+
+#[test]
+fn a_response_over_the_limit_reaches_its_caller_as_a_failure_and_the_rest_goes_on() {
+    let mut pair = Pair::new();
+    let header = Header { kind: Kind::Response, callback: 0, ..request(9) };
+    pair.outbox.send_big(&pair.near, header, &[], &[&payload(9 << 20, 1)]).unwrap();
+    pair.outbox.send(&pair.near, &request(2).frame(&[0xc0])).unwrap();
+    let mut seen = pair.run();
+    seen.sort_by_key(|frame| frame.slot);
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[1].callback, ErrorCode::PayloadTooLarge as u32);
+}
+
+#[test]
+fn attachments_need_no_prescan_but_the_message_in_front_of_them_does() {
+    for (message, sound) in [(&[0xc0][..], true), (&[0xc1][..], false)] {
+        let mut pair = Pair::new();
+        let raw = vec![0xc1; 100_000];
+        let entry = extension::entry(extension::TAG_ATTACHMENTS, 1, &[raw.len() as u64]);
+        let header = Header { flags: flags::ATTACHED, ..request(1) };
+        pair.outbox.send_big(&pair.near, header, &entry, &[message, &[0; 7], &raw]).unwrap();
+        let seen = pair.run();
+        assert_eq!(seen.len(), usize::from(sound));
+        assert_eq!(pair.inbox.replies.is_empty(), sound);
+    }
+}
+
+#[test]
+fn a_cancel_drops_the_pieces_that_have_arrived_and_those_to_come() {
+    let mut pair = Pair::new();
+    let mut seen = Vec::new();
+    pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(4 << 20, 1)]).unwrap();
+    pair.pump(&mut seen);
+    pair.outbox.send(&pair.near, &Header { kind: Kind::Cancel, ..request(1) }.encode()).unwrap();
+    seen.extend(pair.run());
+    assert_eq!(seen.iter().map(|frame| frame.kind).collect::<Vec<_>>(), [Kind::Cancel]);
+}
+
+#[test]
+fn pings_are_answered_without_javascript_and_a_flood_earns_no_flood() {
+    let mut pair = Pair::new();
+    let flood = Header::new(Kind::Ping).encode().repeat(1000);
+    pair.outbox.send(&pair.near, &flood).unwrap();
+    assert_eq!(pair.run(), []);
+    assert!(pair.inbox.replies.len() >= 24 && pair.inbox.replies.len() <= 4096 + 24);
+}
+
+#[test]
+fn the_end_of_the_stream_carries_the_reason_the_controller_gave() {
+    let Pair { near, far, mut inbox, mut outbox, mut buffer } = Pair::new();
+    let refused = control::Refused { code: ErrorCode::SlowConsumer as u32, message: "too slow".into() };
+    outbox.send(&near, &control::frame(Kind::Refused, &refused).unwrap()).unwrap();
+    drop(near);
+    let mut filled = 0;
+    assert_eq!(inbox.pump(&far, &mut buffer, &mut filled), Pumped::Empty);
+    assert_eq!(inbox.pump(&far, &mut buffer, &mut filled), Pumped::Closed(ErrorCode::SlowConsumer, "too slow".into()));
+}
+
+#[test]
+fn a_length_over_the_limit_closes_before_anything_is_reserved() {
+    let mut pair = Pair::new();
+    let mut frame = request(1).encode();
+    frame[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+    pair.outbox.send(&pair.near, &frame).unwrap();
+    let mut seen = Vec::new();
+    assert!(matches!(pair.pump(&mut seen), Pumped::Closed(ErrorCode::FrameTooLarge, _)));
+}
+
+#[test]
+fn an_outbox_presses_above_its_soft_limit_and_tells_once_when_there_is_room() {
+    let mut pair = Pair::new();
+    pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(6 << 20, 1)]).unwrap();
+    assert!(pair.outbox.is_pressed());
+    let mut rooms = 0;
+    let mut seen = Vec::new();
+    while pair.outbox.flush(&pair.near).unwrap() != Flushed::All {
+        rooms += u32::from(pair.outbox.take_room());
+        pair.pump(&mut seen);
+    }
+    rooms += u32::from(pair.outbox.take_room());
+    assert_eq!((rooms, pair.outbox.is_pressed()), (1, false));
+}

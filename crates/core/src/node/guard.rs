@@ -1,0 +1,277 @@
+//! The task behind a node: connects, keeps the heartbeat, sends what the socket refused, reads while
+//! JavaScript is busy, and connects again.
+
+use crate::auth::{self, Secret};
+use crate::error::CoreError;
+use crate::handshake::{self, ClientCredentials};
+use crate::node::assembly::Limits;
+use crate::node::event::{self, Event};
+use crate::node::line::Line;
+use crate::node::outbox::Flushed;
+use crate::node::{Credentials, NodeOptions, Shared, Target};
+use crate::socket::Socket;
+use crate::transport::{self, Stream};
+use daffi_protocol::{ErrorCode, Header, Kind};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Runs until the node is closed.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let started = Instant::now();
+    let mut attempt = 0;
+    let mut was_connected = false;
+    while shared.closing_at().is_none() {
+        let error = tokio::select! {
+            connected = connect(&shared) => match connected {
+                Ok((line, pace)) => {
+                    (attempt, was_connected) = (0, true);
+                    tend(&shared, line, pace).await;
+                    None
+                }
+                Err(error) => Some(error),
+            },
+            () = closing(&shared) => None,
+        };
+        if let Some(error) = error.filter(|_| !was_connected)
+            && let Some(failure) = final_failure(&shared, error, started)
+        {
+            shared.tell(event::frame(Event::Failed, failure.code, &failure.message));
+            closing(&shared).await;
+            break;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause(&shared, attempt)) => attempt += 1,
+            () = closing(&shared) => {}
+        }
+    }
+    shared.tell(event::frame(Event::Closed, ErrorCode::ConnectionLost, "closed"));
+}
+
+/// How often to be heard of, and after how much silence the controller is dead.
+#[derive(Clone, Copy)]
+struct Pace {
+    heartbeat: Duration,
+    dead: Duration,
+}
+
+async fn connect(shared: &Shared) -> Result<(Arc<Line>, Pace), CoreError> {
+    let options = &shared.options;
+    let (stream, secret) = match &options.target {
+        Target::Address(address) => (transport::connect(address).await.map_err(lost)?, secret(options)?),
+        Target::Embedded(controller) => {
+            let fd = controller.join().map_err(lost)?;
+            (Stream::from_unix_fd(fd).map_err(lost)?, Secret::Peer)
+        }
+    };
+    let credentials = ClientCredentials { name: options.name.clone(), instance: shared.instance, secret };
+    let (welcome, frame, leftover) = handshake::client(&stream, credentials, options.handshake_timeout).await?;
+    let socket = Socket::new(stream.into_fd().map_err(lost)?);
+    let limits = Limits { max_payload: options.max_payload, max_assembling: 4 * options.max_payload };
+    let line = Arc::new(Line::new(socket, leftover, limits, options.outbound_soft, shared.wake.clone()));
+    line.stash(frame);
+    shared.lines.lock().push_back(line.clone());
+    shared.connections.fetch_add(1, Ordering::Relaxed);
+    shared.ring();
+    let pace = Pace {
+        heartbeat: Duration::from_millis(welcome.heartbeat_ms.max(1)),
+        dead: Duration::from_millis(welcome.dead_ms.max(4)),
+    };
+    Ok((line, pace))
+}
+
+/// Looks after one connection until it ends, then tells JavaScript.
+async fn tend(shared: &Shared, line: Arc<Line>, pace: Pace) {
+    let mut watch = Watch::new(&line);
+    let mut ticks = tokio::time::interval((pace.heartbeat / 4).clamp(Duration::from_millis(5), MAX_TICK));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // A reader is registered for both: one reactor takes a descriptor once.
+    let both = Interest::READABLE | Interest::WRITABLE;
+    let reader = if shared.options.inline { None } else { register(&line, both).ok() };
+    let mut writer = None;
+    while !line.has_ended() {
+        let queued = line.outbox.lock().queued() > 0;
+        if let Some(deadline) = shared.closing_at()
+            && (!queued || Instant::now() >= deadline)
+        {
+            line.end(ErrorCode::ConnectionLost, "this node was stopped".into());
+            break;
+        }
+        if queued && writer.is_none() && reader.is_none() {
+            writer = register(&line, Interest::WRITABLE).ok();
+        } else if !queued {
+            writer = None;
+        }
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            () = write(shared, &line, reader.as_ref().or(writer.as_ref())), if queued => {}
+            () = read(shared, &line, reader.as_ref()), if reader.is_some() => {}
+            _ = ticks.tick() => watch.tick(shared, &line, pace),
+        }
+    }
+    let (code, message) =
+        line.reason.lock().clone().unwrap_or_else(|| (ErrorCode::ConnectionLost, "the connection ended".into()));
+    line.seal(event::frame(Event::Disconnected, code, &message));
+    shared.ring();
+}
+
+async fn write(shared: &Shared, line: &Line, writer: Option<&AsyncFd<Watched>>) {
+    let Some(Ok(mut ready)) = ready(writer, Interest::WRITABLE).await else { return };
+    let mut outbox = line.outbox.lock();
+    let flushed = outbox.flush(&line.socket);
+    let room = outbox.take_room();
+    drop(outbox);
+    match flushed {
+        Ok(Flushed::Blocked) => ready.clear_ready(),
+        Ok(_) => {}
+        Err(_) => line.outbox.lock().clear(),
+    }
+    if room {
+        line.stash(event::frame(Event::Room, ErrorCode::Overloaded, ""));
+        shared.ring();
+    }
+}
+
+async fn read(shared: &Shared, line: &Line, reader: Option<&AsyncFd<Watched>>) {
+    let Some(Ok(mut ready)) = ready(reader, Interest::READABLE).await else { return };
+    if line.take_over(shared.options.inbound_bytes) {
+        shared.ring();
+    }
+    if !line.socket.is_readable() {
+        ready.clear_ready();
+    } else {
+        // The stash is full: JavaScript must drain before more is read.
+        tokio::time::sleep(FULL_PAUSE).await;
+    }
+}
+
+async fn ready(
+    watched: Option<&AsyncFd<Watched>>,
+    interest: Interest,
+) -> Option<std::io::Result<tokio::io::unix::AsyncFdReadyGuard<'_, Watched>>> {
+    match watched {
+        Some(watched) => Some(watched.ready(interest).await),
+        None => None,
+    }
+}
+
+/// What the guard saw last, to tell progress from standstill.
+struct Watch {
+    read: (u64, Instant),
+    sent: (u64, Instant),
+    drains: u64,
+    /// Readable and not drained at the last tick already.
+    neglected: bool,
+}
+
+impl Watch {
+    fn new(line: &Line) -> Self {
+        let now = Instant::now();
+        Self { read: (line.total_read(), now), sent: (0, now), drains: 0, neglected: false }
+    }
+
+    fn tick(&mut self, shared: &Shared, line: &Line, pace: Pace) {
+        let drains = line.drains.load(Ordering::Relaxed);
+        let neglected = drains == self.drains && line.socket.is_readable();
+        self.drains = drains;
+        let silent = self.read.1.elapsed() >= pace.dead;
+        if neglected && (self.neglected || silent) && line.take_over(shared.options.inbound_bytes) {
+            shared.ring();
+        }
+        self.neglected = neglected;
+        let now = Instant::now();
+        if line.total_read() != self.read.0 {
+            self.read = (line.total_read(), now);
+        } else if silent && !line.socket.is_readable() {
+            let silence = pace.dead.as_millis();
+            line.end(ErrorCode::HeartbeatLost, format!("not a byte came from the controller for {silence} ms"));
+            return;
+        }
+        let sent = line.outbox.lock().total_sent();
+        if sent != self.sent.0 {
+            self.sent = (sent, now);
+        } else if now - self.sent.1 >= pace.heartbeat * 3 / 4 {
+            line.send(&Header::new(Kind::Ping).encode());
+        }
+    }
+}
+
+/// The failure that ends the first search for the controller, if this one does.
+fn final_failure(shared: &Shared, error: CoreError, started: Instant) -> Option<CoreError> {
+    if matches!(
+        error.code,
+        ErrorCode::Unauthorized
+            | ErrorCode::NameInUse
+            | ErrorCode::InvalidName
+            | ErrorCode::VersionMismatch
+            | ErrorCode::BadAddress
+            | ErrorCode::Protocol
+            | ErrorCode::FrameTooLarge
+    ) {
+        return Some(error);
+    }
+    let waited = started.elapsed();
+    shared.options.connect_timeout.filter(|timeout| waited >= *timeout).map(|timeout| CoreError {
+        code: ErrorCode::ConnectTimeout,
+        message: format!(
+            "no controller answered within {} ms; the last attempt: {}",
+            timeout.as_millis(),
+            error.message
+        ),
+    })
+}
+
+/// Up to 50 ms, 100 ms, 200 ms …, drawn at random, never below the first bound's start.
+fn pause(shared: &Shared, attempt: u32) -> Duration {
+    let (first, longest) = shared.options.reconnect;
+    let bound = (first * 2).saturating_mul(1 << attempt.min(16)).min(longest.max(first));
+    let mut random = [0; 8];
+    // Without random bytes every node waits its longest: slower, never wrong.
+    let share =
+        if getrandom::fill(&mut random).is_ok() { u64::from_le_bytes(random) as f64 / u64::MAX as f64 } else { 1.0 };
+    first + bound.saturating_sub(first).mul_f64(share)
+}
+
+async fn closing(shared: &Shared) {
+    while shared.closing_at().is_none() {
+        shared.wake.notified().await;
+    }
+}
+
+fn register(line: &Line, interest: Interest) -> std::io::Result<AsyncFd<Watched>> {
+    // SAFETY: the `Arc` keeps the descriptor open and the same for as long as it is registered.
+    Ok(unsafe { AsyncFd::register_with_interest(Watched(line.socket.clone()), interest) }?)
+}
+
+fn secret(options: &NodeOptions) -> Result<Secret, CoreError> {
+    Ok(match &options.credentials {
+        Credentials::Peer => Secret::Peer,
+        Credentials::Token(token) => Secret::Token(token.clone()),
+        Credentials::Cookie(path) => Secret::Cookie(auth::load_cookie(path)?.ok_or_else(|| {
+            let message = format!("there is no cookie at {} yet: no controller of this user has run", path.display());
+            CoreError::new(ErrorCode::ConnectionLost, message)
+        })?),
+    })
+}
+
+fn lost(error: std::io::Error) -> CoreError {
+    CoreError::from_io(ErrorCode::ConnectionLost, "the controller cannot be reached", error)
+}
+
+/// The socket as the reactor holds it.
+struct Watched(Arc<Socket>);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Longest pause between two looks at a connection.
+const MAX_TICK: Duration = Duration::from_secs(1);
+
+/// Pause of a reader whose stash is full.
+const FULL_PAUSE: Duration = Duration::from_millis(5);

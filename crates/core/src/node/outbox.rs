@@ -1,0 +1,332 @@
+//! What a node has to say: straight to the socket when it takes it, else a queue.
+//!
+//! Two lanes. Small frames wait as bytes in order; big payloads wait as they are and leave one
+//! fragment at a time, so that small frames pass between fragments. What bounds the queue is the
+//! caller: above `soft` it is told to hold back ([`Outbox::is_pressed`]), and it is told once when
+//! there is room again; at most one submission goes beyond.
+
+use crate::socket::Socket;
+use daffi_protocol::limits::FRAGMENT_BYTES;
+use daffi_protocol::{Header, Kind, codec, extension, flags};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+/// Bytes on their way out of one connection.
+#[derive(Debug)]
+pub struct Outbox {
+    /// Whole frames in order, the first perhaps already begun.
+    small: Vec<u8>,
+    /// How much of `small` the socket has taken.
+    sent: usize,
+    /// Payloads under way, the front one next.
+    bigs: VecDeque<Big>,
+    /// The fragment of the front payload that the socket has begun to take.
+    fragment: Option<Fragment>,
+    /// Bytes of all payloads in `bigs`.
+    big_bytes: usize,
+    /// Above this many queued bytes the caller should hold back.
+    soft: usize,
+    pressed: bool,
+    /// All bytes the socket took, so that the guard sees when nothing was sent for a heartbeat.
+    total_sent: u64,
+}
+
+/// How far a flush came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing is left.
+    All,
+    /// The socket would take more.
+    Some,
+    /// The socket takes nothing now.
+    Blocked,
+}
+
+/// A payload of which pieces are still to be sent.
+#[derive(Debug)]
+struct Big {
+    plan: Plan,
+    /// The payload from `base` on.
+    payload: Vec<u8>,
+    base: usize,
+}
+
+/// How a payload is cut.
+#[derive(Clone, Debug)]
+struct Plan {
+    header: Header,
+    extension: Vec<u8>,
+    total: usize,
+    /// Where the next fragment starts.
+    next: usize,
+}
+
+/// One fragment on its way: its head, where its piece lies in the payload, how much was taken.
+#[derive(Debug)]
+struct Fragment {
+    head: Vec<u8>,
+    start: usize,
+    end: usize,
+    sent: usize,
+}
+
+impl Outbox {
+    /// An empty one that asks to hold back above `soft` queued bytes.
+    #[must_use]
+    pub fn new(soft: usize) -> Self {
+        Self {
+            small: Vec::new(),
+            sent: 0,
+            bigs: VecDeque::new(),
+            fragment: None,
+            big_bytes: 0,
+            soft,
+            pressed: false,
+            total_sent: 0,
+        }
+    }
+
+    /// Bytes that the socket has not taken yet.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.small.len() - self.sent + self.big_bytes
+    }
+
+    /// Whether the caller should hold back until it is told that there is room.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.pressed
+    }
+
+    /// All bytes taken by the socket so far.
+    #[must_use]
+    pub fn total_sent(&self) -> u64 {
+        self.total_sent
+    }
+
+    /// Sends whole frames; what the socket does not take now is copied and queued.
+    ///
+    /// # Errors
+    ///
+    /// The connection can no longer be written to.
+    pub fn send(&mut self, socket: &Socket, frames: &[u8]) -> io::Result<()> {
+        let mut taken = 0;
+        if self.is_idle() {
+            while let Some(rest) = frames.get(taken..).filter(|rest| !rest.is_empty()) {
+                match write(socket, &[IoSlice::new(rest)], &mut self.total_sent)? {
+                    0 => break,
+                    bytes => taken += bytes,
+                }
+            }
+        }
+        self.small.extend_from_slice(frames.get(taken..).unwrap_or_default());
+        self.press();
+        Ok(())
+    }
+
+    /// Sends one payload, given in `pieces` that lie one behind the other, in fragments of `header`.
+    ///
+    /// `extension` is what the first fragment carries besides the total. What the socket does not
+    /// take now is copied once.
+    ///
+    /// # Errors
+    ///
+    /// The connection can no longer be written to.
+    pub fn send_big(&mut self, socket: &Socket, header: Header, extension: &[u8], pieces: &[&[u8]]) -> io::Result<()> {
+        let total = pieces.iter().map(|piece| piece.len()).sum();
+        let mut first = extension.to_vec();
+        first.extend(extension::entry(extension::TAG_TOTAL, 0, &[total as u64]));
+        let mut plan = Plan { header, extension: first, total, next: 0 };
+        let mut begun = None;
+        if self.is_idle() {
+            while let Some(mut fragment) = plan.take_fragment() {
+                if !fragment.write(socket, pieces, 0, &mut self.total_sent)? {
+                    begun = Some(fragment);
+                    break;
+                }
+            }
+            if begun.is_none() {
+                return Ok(());
+            }
+        }
+        let base = begun.as_ref().map_or(0, |fragment| fragment.start);
+        let mut payload = Vec::with_capacity(total - base);
+        for piece in slices(pieces, base, total) {
+            payload.extend_from_slice(&piece);
+        }
+        self.big_bytes += payload.len();
+        self.bigs.push_back(Big { plan, payload, base });
+        if begun.is_some() {
+            self.fragment = begun;
+        }
+        self.press();
+        Ok(())
+    }
+
+    /// Writes what is queued until the socket takes no more, or about [`FLUSH_BYTES`] were taken: the
+    /// lock around an outbox is shared with the JavaScript thread.
+    ///
+    /// # Errors
+    ///
+    /// The connection can no longer be written to.
+    pub fn flush(&mut self, socket: &Socket) -> io::Result<Flushed> {
+        let until = self.total_sent + FLUSH_BYTES;
+        loop {
+            if self.total_sent >= until && self.queued() > 0 {
+                return Ok(Flushed::Some);
+            }
+            if let (Some(fragment), Some(big)) = (&mut self.fragment, self.bigs.front()) {
+                if !fragment.write(socket, &[&big.payload], big.base, &mut self.total_sent)? {
+                    return Ok(Flushed::Blocked);
+                }
+                self.fragment = None;
+                self.end_fragment();
+            } else if self.sent < self.small.len() {
+                let rest = self.small.get(self.sent..).unwrap_or_default();
+                let bytes = write(socket, &[IoSlice::new(rest)], &mut self.total_sent)?;
+                if bytes == 0 {
+                    return Ok(Flushed::Blocked);
+                }
+                self.sent += bytes;
+                if self.sent == self.small.len() {
+                    self.small.clear();
+                    self.sent = 0;
+                    // A burst must not hold its memory for the life of the connection.
+                    self.small.shrink_to(KEEP_BYTES);
+                }
+            } else if let Some(big) = self.bigs.front_mut() {
+                self.fragment = big.plan.take_fragment();
+                if self.fragment.is_none() {
+                    self.end_fragment();
+                }
+            } else {
+                return Ok(Flushed::All);
+            }
+        }
+    }
+
+    /// Whether pressure has just ended: true once after [`Outbox::is_pressed`] was true and half of
+    /// the soft limit is free again.
+    pub fn take_room(&mut self) -> bool {
+        let room = self.pressed && self.queued() <= self.soft / 2;
+        if room {
+            self.pressed = false;
+        }
+        room
+    }
+
+    /// Forgets everything: the connection is gone.
+    pub fn clear(&mut self) {
+        *self = Self { total_sent: self.total_sent, pressed: self.pressed, ..Self::new(self.soft) };
+    }
+
+    fn is_idle(&self) -> bool {
+        self.small.is_empty() && self.bigs.is_empty()
+    }
+
+    fn press(&mut self) {
+        self.pressed |= self.queued() > self.soft;
+    }
+
+    /// After a fragment: the next payload's turn, or this one is done.
+    fn end_fragment(&mut self) {
+        if let Some(big) = self.bigs.pop_front() {
+            if big.plan.is_done() {
+                self.big_bytes -= big.payload.len();
+            } else {
+                self.bigs.push_back(big);
+            }
+        }
+    }
+}
+
+impl Plan {
+    fn is_done(&self) -> bool {
+        self.next >= self.total
+    }
+
+    fn take_fragment(&mut self) -> Option<Fragment> {
+        if self.is_done() {
+            return None;
+        }
+        let start = self.next;
+        let end = self.total.min(start + FRAGMENT_BYTES as usize);
+        self.next = end;
+        let piece = u32::try_from(end - start).unwrap_or(u32::MAX);
+        let mut header = self.header;
+        let head = if start == 0 {
+            header.flags |= flags::FRAGMENTED | if self.is_done() { flags::LAST } else { 0 };
+            header.ext_len = u16::try_from(self.extension.len()).unwrap_or(u16::MAX);
+            header.body_len = piece + u32::from(header.ext_len);
+            [&header.encode()[..], &self.extension].concat()
+        } else {
+            header.kind = if header.kind == Kind::Response { Kind::ResponsePart } else { Kind::RequestPart };
+            header.flags = if self.is_done() { flags::LAST } else { 0 };
+            header.ext_len = 0;
+            header.body_len = piece;
+            header.encode().to_vec()
+        };
+        Some(Fragment { head, start, end, sent: 0 })
+    }
+}
+
+impl Fragment {
+    /// Writes on; `pieces` hold the payload from `base`. `Ok(true)` when the socket took the whole fragment.
+    fn write(&mut self, socket: &Socket, pieces: &[&[u8]], base: usize, total_sent: &mut u64) -> io::Result<bool> {
+        let head = self.head.len();
+        let body = self.end - self.start;
+        // The header is a multiple of eight and so is an extension: only the piece needs padding.
+        let padding = codec::padded(body) - body;
+        while self.sent < head + body + padding {
+            let mut buffers = Vec::with_capacity(pieces.len() + 2);
+            if let Some(rest) = self.head.get(self.sent..).filter(|rest| !rest.is_empty()) {
+                buffers.push(IoSlice::new(rest));
+            }
+            let from = self.start - base + self.sent.saturating_sub(head).min(body);
+            buffers.extend(slices(pieces, from, self.end - base));
+            let padded = self.sent.saturating_sub(head + body);
+            buffers.push(IoSlice::new(PADDING.get(padded..padding).unwrap_or_default()));
+            match write(socket, &buffers, total_sent)? {
+                0 => return Ok(false),
+                bytes => self.sent += bytes,
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The parts of `pieces` that make up bytes `from` to `to` of them all.
+fn slices<'a>(pieces: &[&'a [u8]], from: usize, to: usize) -> Vec<IoSlice<'a>> {
+    let mut at = 0;
+    let mut found = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let (start, end) = (at, at + piece.len());
+        at = end;
+        if let Some(part) = piece.get(from.clamp(start, end) - start..to.clamp(start, end) - start)
+            && !part.is_empty()
+        {
+            found.push(IoSlice::new(part));
+        }
+    }
+    found
+}
+
+/// One write; 0 means that the socket takes nothing now.
+fn write(socket: &Socket, buffers: &[IoSlice<'_>], total_sent: &mut u64) -> io::Result<usize> {
+    match socket.try_write(buffers) {
+        Ok(bytes) => {
+            *total_sent += bytes as u64;
+            Ok(bytes)
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+const PADDING: [u8; 8] = [0; 8];
+
+/// Bytes one flush may write: two fragments, some 100 µs.
+const FLUSH_BYTES: u64 = 2 * FRAGMENT_BYTES as u64;
+
+/// Memory for queued small frames that an idle connection may keep: a few full batches.
+const KEEP_BYTES: usize = 64 * 1024;

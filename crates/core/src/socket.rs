@@ -1,0 +1,88 @@
+//! A connected, non-blocking stream socket that two threads use without a runtime: the JavaScript
+//! thread and the guard of its link.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+/// The descriptor of a connection. Closed when the last holder drops it.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    /// Takes over a connected stream socket that is already non-blocking.
+    #[must_use]
+    pub fn new(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Reads what is there into `buffers`; `Ok(0)` is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when nothing is there, else the connection is broken.
+    pub fn try_read(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let count = libc::c_int::try_from(buffers.len()).unwrap_or(libc::c_int::MAX);
+        retry(|| {
+            // SAFETY: `IoSliceMut` is ABI-compatible with `iovec`, and `count` of them are there.
+            unsafe { libc::readv(self.0.as_raw_fd(), buffers.as_mut_ptr().cast(), count) }
+        })
+    }
+
+    /// Writes as much of `buffers` as the socket takes now.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when it takes nothing, else the connection is broken. Never raises SIGPIPE.
+    pub fn try_write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        // SAFETY: all-zero is a valid `msghdr`.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = buffers.as_ptr().cast_mut().cast();
+        message.msg_iovlen = buffers.len() as _;
+        retry(|| {
+            // SAFETY: `IoSlice` is ABI-compatible with `iovec`; sendmsg only reads through it.
+            unsafe { libc::sendmsg(self.0.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) }
+        })
+    }
+
+    /// Whether a read would give something now, the end of the stream included.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.poll(libc::POLLIN, 0)
+    }
+
+    /// Waits on this thread, at most `timeout_ms`, until a write would give something.
+    #[must_use]
+    pub fn wait_writable(&self, timeout_ms: i32) -> bool {
+        self.poll(libc::POLLOUT, timeout_ms)
+    }
+
+    /// Ends the connection for both sides at once; the descriptor stays until it is dropped.
+    pub fn shut_down(&self) {
+        // SAFETY: the descriptor is open as long as `self` is.
+        unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_RDWR) };
+    }
+
+    fn poll(&self, events: libc::c_short, timeout_ms: i32) -> bool {
+        let mut entry = libc::pollfd { fd: self.0.as_raw_fd(), events, revents: 0 };
+        // SAFETY: one entry, valid for the call.
+        unsafe { libc::poll(&raw mut entry, 1, timeout_ms) > 0 }
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+    loop {
+        if let Ok(bytes) = usize::try_from(call()) {
+            return Ok(bytes);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
