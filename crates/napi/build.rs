@@ -1,3 +1,5 @@
+//! Links the addon for Node-API.
+
 fn main() {
     napi_build::setup();
 }

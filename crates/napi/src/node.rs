@@ -1,0 +1,130 @@
+//! The handle of a node's link: submit, drain, close.
+
+use crate::controller::NativeController;
+use crate::doorbell::{Watcher, remote};
+use crate::dto::{AddressDto, Failure, NodeDto, NodeFigures, bytes, duration};
+use crate::uv;
+use daffi_core::node::{Credentials, Node, NodeOptions, PUMP_BYTES, Target};
+use daffi_core::transport::Address;
+use daffi_protocol::Header;
+use napi::Env;
+use napi::bindgen_prelude::*;
+use napi_derive::napi;
+
+/// The link of one node. Use after `close` is harmless.
+#[napi]
+pub struct NativeNode {
+    node: Node,
+    watcher: Watcher,
+    inline: bool,
+}
+
+/// Opens a node, or tells why not. `doorbell` is called whenever there is something to drain, on this thread, with
+/// nothing; it must not throw.
+#[napi(catch_unwind)]
+pub fn open_node(
+    env: &Env,
+    options: NodeDto,
+    controller: Option<&NativeController>,
+    doorbell: Function<'_, (), ()>,
+) -> Result<Either<NativeNode, Failure>> {
+    let target = match controller {
+        Some(controller) => Target::Embedded(controller.core().clone()),
+        None => Target::Address(address(&options.address)?),
+    };
+    let credentials = match (&options.token, &options.cookie_path) {
+        (Some(token), _) => Credentials::Token(token.clone()),
+        (None, Some(path)) => Credentials::Cookie(path.into()),
+        (None, None) => Credentials::Peer,
+    };
+    let inline = options.inline && uv::uv().is_some() && uv::event_loop(env.raw()).is_some();
+    let node = NodeOptions {
+        connect_timeout: options.connect_timeout_ms.map(duration),
+        handshake_timeout: duration(options.handshake_timeout_ms),
+        reconnect: (duration(options.reconnect_min_ms), duration(options.reconnect_max_ms)),
+        max_payload: bytes(options.max_payload) as u64,
+        inbound_bytes: bytes(options.inbound_bytes),
+        outbound_soft: bytes(options.outbound_soft),
+        inline,
+        ..NodeOptions::new(options.name, target, credentials)
+    };
+    let watcher = Watcher::new(env, &doorbell)?;
+    Ok(match Node::open(node, remote(&doorbell)?) {
+        Ok(node) => Either::A(NativeNode { node, watcher, inline }),
+        Err(error) => Either::B(error.into()),
+    })
+}
+
+/// Bytes that a buffer for `drain` must have.
+#[napi]
+pub const DRAIN_BYTES: u32 = PUMP_BYTES as u32;
+
+#[napi]
+impl NativeNode {
+    /// Sends the first `length` bytes of `buffer`, which are whole frames. True when the caller
+    /// should hold back until the room event.
+    #[napi(catch_unwind)]
+    pub fn submit(&self, buffer: &[u8], length: u32) -> bool {
+        self.node.submit(buffer.get(..length as usize).unwrap_or_default())
+    }
+
+    /// Sends one payload that lies in `pieces`, one behind the other, in fragments of the frame that
+    /// `header` begins. As `submit`.
+    #[napi(catch_unwind)]
+    pub fn submit_big(&self, header: &[u8], extension: &[u8], pieces: Vec<Uint8Array>) -> Result<bool> {
+        let header = match Header::decode(header) {
+            Ok(Some(header)) => header,
+            _ => return Err(Error::new(Status::InvalidArg, "submitBig was given no header")),
+        };
+        let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &piece[..]).collect();
+        Ok(self.node.submit_big(header, extension, &pieces))
+    }
+
+    /// Fills `buffer` with whole frames; gives their bytes, or the complement (`~bytes`) when there
+    /// is more to drain at once.
+    #[napi(catch_unwind)]
+    pub fn drain(&mut self, mut buffer: BufferSlice<'_>) -> i32 {
+        let drained = self.node.drain(&mut buffer);
+        self.watcher.watch(self.node.watched());
+        let bytes = i32::try_from(drained.bytes).unwrap_or(0);
+        if drained.more { !bytes } else { bytes }
+    }
+
+    /// The payload behind a token, once. `null` when there is none (any more).
+    #[napi(catch_unwind)]
+    pub fn take_big(&self, token: u32) -> Option<Buffer> {
+        self.node.take_big(token).map(Buffer::from)
+    }
+
+    /// Blocks until all submitted bytes are with the system, at most `timeoutMs`: for `exit`.
+    #[napi(catch_unwind)]
+    pub fn flush_blocking(&self, timeout_ms: f64) -> bool {
+        self.node.flush_blocking(duration(timeout_ms))
+    }
+
+    /// Sends what is queued, at most for `flushMs`, then closes; the closed event tells.
+    #[napi(catch_unwind)]
+    pub fn close(&self, flush_ms: f64) {
+        self.node.close(duration(flush_ms));
+    }
+
+    /// Figures of the link.
+    #[napi(catch_unwind)]
+    pub fn stats(&self) -> NodeFigures {
+        let stats = self.node.stats();
+        NodeFigures {
+            queued_bytes: stats.queued_bytes as f64,
+            connections: stats.connections as f64,
+            inline: self.inline,
+        }
+    }
+}
+
+/// An address as the core knows it.
+pub fn address(address: &AddressDto) -> Result<Address> {
+    match (&address.path, &address.host, address.port) {
+        (Some(path), ..) => Ok(Address::Unix { path: path.into() }),
+        (None, Some(host), Some(port)) => Ok(Address::Tcp { host: host.clone(), port }),
+        _ => Err(Error::new(Status::InvalidArg, "an address needs a path, or a host and a port")),
+    }
+}
