@@ -1,0 +1,56 @@
+/** How the calls of a Global reach its link. */
+import { type DaffiError, GlobalContextError, globalStopped } from '../errors.js'
+import type { Link } from '../native/link-types.js'
+import type { CallSource } from './call.js'
+
+/** What calls see of their Global: its link, its readiness, its end. */
+export class GlobalSource implements CallSource {
+  link: Link | null = null
+  state: 'starting' | 'running' | 'stopped' = 'starting'
+  readonly timeoutMs: number
+  readonly #hasNode: boolean
+  readonly #started: () => Promise<void>
+  readonly #ends = new Set<(error: DaffiError) => void>()
+  #cause: DaffiError | null = null
+  #ranOnce = false
+
+  constructor(timeoutMs: number, hasNode: boolean, started: () => Promise<void>) {
+    this.timeoutMs = timeoutMs
+    this.#hasNode = hasNode
+    this.#started = started
+  }
+
+  begin(link: Link | null): void {
+    this.state = 'running'
+    this.link = link
+    this.#ranOnce = true
+  }
+
+  end(cause: DaffiError | null): void {
+    this.state = 'stopped'
+    this.link = null
+    this.#cause = cause
+    for (const end of [...this.#ends]) end(this.#stoppedError('wait'))
+    this.#ends.clear()
+  }
+
+  async whenReady(what: string): Promise<Link> {
+    if (!this.#hasNode) {
+      throw new GlobalContextError(`${what}: this Global has no node. Start it without \`initNode: false\`.`)
+    }
+    if (this.state === 'starting') await this.#started()
+    if (this.link !== null) return this.link
+    throw this.#stoppedError(what)
+  }
+
+  onStop(end: (error: DaffiError) => void): () => void {
+    this.#ends.add(end)
+    return () => this.#ends.delete(end)
+  }
+
+  /** A start that failed is its own error ever after. */
+  #stoppedError(what: string): DaffiError {
+    if (this.#cause === null) return globalStopped(what)
+    return this.#ranOnce ? globalStopped(what, 'no', { cause: this.#cause }) : this.#cause
+  }
+}

@@ -1,0 +1,23 @@
+import type { Address } from '../options.js'
+import type { NativeController } from './binding.cjs'
+import type { ControllerHandle, LinkStats } from './link-types.js'
+
+/** A controller of this process. */
+export class NativeControllerHandle implements ControllerHandle {
+  /** What a link joins; only `native/` looks at it. */
+  readonly native: NativeController
+  readonly address: Address
+
+  constructor(native: NativeController) {
+    this.native = native
+    this.address = native.address()
+  }
+
+  close(drainMs: number): Promise<void> {
+    return this.native.close(drainMs)
+  }
+
+  stats(): LinkStats {
+    return { ...this.native.stats() }
+  }
+}

@@ -1,0 +1,256 @@
+import { encodeBig, encodeInto } from '../payload/encode.js'
+import type { NativeNode } from './binding.cjs'
+import { type Deferred, DONE, defer } from './deferred.js'
+import { attachmentsEntry, BIG_PAYLOAD_BYTES, Flag, HEADER_BYTES, padded, writeTimeout } from './frame.js'
+
+/** Why a value was not sent: nothing of its frame was. */
+export interface Failure {
+  error: unknown
+}
+
+/**
+ * Frames on their way out: written in place behind one another, handed to the native node once a batch. Hops 3 and 4 of
+ * ARCHITECTURE.md. The buffer never grows: what is over {@link FLUSH_BYTES} leaves at once, and while the native queue
+ * is full nothing may be written, so callers look at {@link Submission.isFree} first.
+ */
+export class Submission {
+  readonly #native: Pick<NativeNode, 'submit' | 'submitBig'>
+  readonly #maxPayload: number
+  readonly #smallBytes: number
+  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  readonly #words = new Uint32Array(this.#buffer.buffer)
+  /** Bytes of whole frames in the buffer. */
+  #end = 0
+  #flushScheduled = false
+  #held = false
+  /** Set while a value is encoded in place: its getters may call again. */
+  #encoding = false
+  /** Settles the one-way calls of the frames in the buffer. */
+  #left: Deferred | undefined
+  /** Set while the native queue is above its soft limit. */
+  #room: Deferred | undefined
+
+  constructor(native: Pick<NativeNode, 'submit' | 'submitBig'>, maxPayload: number) {
+    this.#native = native
+    this.#maxPayload = maxPayload
+    this.#smallBytes = Math.min(BIG_PAYLOAD_BYTES, maxPayload)
+  }
+
+  /** Whether a frame may be written now: the queue has room and no value is being encoded. */
+  get isFree(): boolean {
+    return this.#room === undefined && !this.#encoding
+  }
+
+  get isEncoding(): boolean {
+    return this.#encoding
+  }
+
+  /** Resolves when the queue has room, at once if it has now. */
+  get room(): Promise<void> {
+    return this.#room?.promise ?? DONE
+  }
+
+  /** Resolves when the frames written so far have left this process. */
+  get left(): Promise<void> {
+    if (this.#end === 0 && this.#room === undefined) return DONE
+    this.#left ??= defer()
+    return this.#left.promise
+  }
+
+  /**
+   * Adds a frame with a payload; a big one goes straight on its way, except where no answer is wanted: then {@link BIG}
+   * is the result and nothing was written.
+   *
+   * @param timeoutMs - for the extension, 0 for none.
+   * @param root - what errors call `value`.
+   */
+  append(
+    kind: number,
+    flags: number,
+    node: number,
+    slot: number,
+    generation: number,
+    callback: number,
+    value: unknown,
+    timeoutMs: number,
+    root: string,
+  ): Failure | typeof BIG | undefined {
+    const extensionBytes = timeoutMs > 0 ? 8 : 0
+    const start = this.#end + HEADER_BYTES + extensionBytes
+    let end: number
+    this.#encoding = true
+    try {
+      end = encodeInto(value, this.#buffer, start, start + this.#smallBytes, root)
+    } catch (error) {
+      return { error }
+    } finally {
+      this.#encoding = false
+    }
+    if (end < 0) {
+      if ((flags & Flag.NoReply) !== 0) return BIG
+      return this.#sendBig(kind, flags, node, slot, generation, callback, value, timeoutMs, root)
+    }
+    if (timeoutMs > 0) writeTimeout(this.#words, (this.#end + HEADER_BYTES) >> 2, timeoutMs)
+    this.#finish(kind, flags, extensionBytes, node, slot, generation, callback, end)
+    return undefined
+  }
+
+  /** Adds a frame without payload; behind the one whose value is being encoded, if there is one. */
+  appendEmpty(kind: number, slot: number, generation: number): void {
+    this.#unlessEncoding(() => this.#finish(kind, 0, 0, 0, slot, generation, 0, this.#end + HEADER_BYTES))
+  }
+
+  /** Adds a control message of at most some ten kilobytes. */
+  appendControl(kind: number, message: unknown): void {
+    this.#unlessEncoding(() => {
+      const end = encodeInto(message, this.#buffer, this.#end + HEADER_BYTES, BUFFER_BYTES, 'control')
+      this.#finish(kind, 0, 0, 0, 0, 0, 0, end)
+    })
+  }
+
+  /** Until {@link Submission.release} frames leave only when the buffer is full enough: a batch is being taken. */
+  hold(): void {
+    this.#held = true
+  }
+
+  release(): void {
+    this.#held = false
+  }
+
+  /** Hands everything to the native node. */
+  flush(): void {
+    if (this.#end === 0) return
+    const bytes = this.#end
+    this.#end = 0
+    this.#noteRoom(this.#native.submit(this.#buffer, bytes))
+    // Under pressure the frames have left when there is room again.
+    if (this.#room === undefined) this.#settleLeft()
+  }
+
+  /** The native queue has room again. */
+  hasRoom(): void {
+    this.#room?.resolve()
+    this.#room = undefined
+    this.#settleLeft()
+  }
+
+  /** The connection is gone, and with it what was written. */
+  drop(error: unknown): void {
+    this.#end = 0
+    this.#left?.reject(error)
+    this.#left = undefined
+    this.hasRoom()
+  }
+
+  /** Fills in the header of the frame whose payload ends at `end`, and sees to the flush. */
+  #finish(
+    kind: number,
+    flags: number,
+    extensionBytes: number,
+    node: number,
+    slot: number,
+    generation: number,
+    callback: number,
+    end: number,
+  ): void {
+    const words = this.#words
+    const at = this.#end >> 2
+    words[at] = end - this.#end - HEADER_BYTES
+    words[at + 1] = kind | (flags << 8) | (extensionBytes << 16)
+    words[at + 2] = node
+    words[at + 3] = slot
+    words[at + 4] = generation
+    words[at + 5] = callback
+    const next = padded(end)
+    for (let byte = end; byte < next; byte++) this.#buffer[byte] = 0
+    this.#end = next
+    if (next >= FLUSH_BYTES) this.flush()
+    else if (!this.#flushScheduled && !this.#held) {
+      this.#flushScheduled = true
+      process.nextTick(this.#flushTick)
+    }
+  }
+
+  #sendBig(
+    kind: number,
+    flags: number,
+    node: number,
+    slot: number,
+    generation: number,
+    callback: number,
+    value: unknown,
+    timeoutMs: number,
+    root: string,
+  ): Failure | undefined {
+    let message: Buffer
+    let attachments: Uint8Array[]
+    this.#encoding = true
+    try {
+      ;({ message, attachments } = encodeBig(value, this.#maxPayload, root))
+    } catch (error) {
+      return { error }
+    } finally {
+      this.#encoding = false
+    }
+    const timeout = new Uint32Array(timeoutMs > 0 ? 2 : 0)
+    if (timeoutMs > 0) writeTimeout(timeout, 0, timeoutMs)
+    let extension = timeout
+    if (attachments.length > 0) {
+      flags |= Flag.Attached
+      extension = Uint32Array.from([...timeout, ...attachmentsEntry(message.byteLength, attachments)])
+    }
+    // What came before goes before.
+    this.flush()
+    const header = Uint32Array.of(0, kind | (flags << 8), node, slot, generation, callback)
+    this.#noteRoom(this.#native.submitBig(bytesOf(header), bytesOf(extension), inRow(message, attachments)))
+    return undefined
+  }
+
+  readonly #flushTick = (): void => {
+    this.#flushScheduled = false
+    this.flush()
+  }
+
+  #unlessEncoding(write: () => void): void {
+    if (this.#encoding) queueMicrotask(write)
+    else write()
+  }
+
+  #noteRoom(pressed: boolean): void {
+    if (pressed) this.#room ??= defer()
+  }
+
+  #settleLeft(): void {
+    const left = this.#left
+    this.#left = undefined
+    left?.resolve()
+  }
+}
+
+/** The message and its attachments, each from a multiple of eight on. */
+function inRow(message: Uint8Array, attachments: readonly Uint8Array[]): Uint8Array[] {
+  const pieces = [message]
+  let last = message
+  for (const attachment of attachments) {
+    const padding = padded(last.byteLength) - last.byteLength
+    if (padding > 0) pieces.push(PADDING.subarray(0, padding))
+    pieces.push(attachment)
+    last = attachment
+  }
+  return pieces
+}
+
+function bytesOf(words: Uint32Array): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength)
+}
+
+const PADDING: Uint8Array = new Uint8Array(8)
+
+/** The value needs fragments, which need an answer. */
+export const BIG: unique symbol = Symbol('big')
+
+/** A full flush threshold, a payload that is just not big, and its frame fit. */
+const BUFFER_BYTES = 256 * 1024
+
+/** Small enough that the peer begins while this process goes on: `benchmark/NOTES.md`, "Flush threshold". */
+const FLUSH_BYTES = 2 * 1024

@@ -1,0 +1,405 @@
+/** User options to complete options, once. Past this file nothing is `undefined`. */
+import { randomInt } from 'node:crypto'
+import { isIP } from 'node:net'
+import { homedir, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { type Duration, toMilliseconds, toTimeout } from './duration.js'
+import { invalidOption, show } from './errors.js'
+import { checkName, checkOptionNames } from './names.js'
+
+/** The far end of a transferred function, as the controller attests it. */
+export interface PeerInfo {
+  /** Name of the node that calls. */
+  readonly name: string
+  /** The same user on the same machine, and so is the controller. */
+  readonly local: boolean
+}
+
+/** Who may send functions to this process. */
+export type TransferPolicy =
+  | 'local'
+  | 'off'
+  | { from: readonly string[]; isolation: 'inline' }
+  | ((peer: PeerInfo) => boolean)
+
+/** Options of a Global. An environment variable stands in where an option is left out, a default where both are. */
+export interface GlobalOptions {
+  /** Name that other nodes see, 1 to 128 bytes. Env `DAFFI_NAME`. @default a random, readable one */
+  processName?: string | undefined
+  /** Start a controller in this process. @default false */
+  initController?: boolean | undefined
+  /** Start a node in this process. @default true */
+  initNode?: boolean | undefined
+  /** Address for TCP; alone, the controller binds a free port, see `g.port`. Env `DAFFI_HOST`. @default none: UNIX socket */
+  host?: string | undefined
+  /** Port for TCP, needs `host`. Env `DAFFI_PORT`. */
+  port?: number | undefined
+  /** Folder of the UNIX socket, or its full path when it ends in `.sock`. Env `DAFFI_SOCK`. @default `<tmp>/daffi` */
+  unixSockPath?: string | undefined
+  /** Limit of every call that names none; `null` waits. Env `DAFFI_TIMEOUT`. @default null */
+  timeout?: Duration | null | undefined
+  /**
+   * Who may send functions here: `'local'` is the same user on the same machine. `DAFFI_TRANSFER=off` beats everything.
+   * Functions from the network run inside this process, and `isolation: 'inline'` has to say so. @default 'local'
+   */
+  transfer?: TransferPolicy | undefined
+  /** Shared secret of the controller and its nodes, in place of the cookie. Env `DAFFI_TOKEN`. @default none */
+  token?: string | undefined
+  /** Allow plain TCP to other machines: everything is readable on the way. @default false */
+  insecureTransport?: boolean | undefined
+  /** How long the start waits for a controller; `null` waits for ever. @default '30s' */
+  connectTimeout?: Duration | null | undefined
+  /** How long a peer may take for its handshake. @default '5s' */
+  handshakeTimeout?: Duration | undefined
+  /** How long `stop()` waits for what is under way. @default '5s' */
+  drainTimeout?: Duration | undefined
+  /** A ping after `interval` of silence (5 s), a lost connection after `dead` without a byte (15 s). */
+  heartbeat?: { interval?: Duration | undefined; dead?: Duration | undefined } | undefined
+  /** Shortest and longest wait between two attempts (50 ms, 2 s); the wait doubles, at random below that. */
+  reconnect?: { min?: Duration | undefined; max?: Duration | undefined } | undefined
+  /** Bounds of memory and of what is under way. */
+  limits?: { [Name in keyof Limits]?: number | undefined } | undefined
+  /** Read the socket on the JavaScript thread, which is faster; a native thread stands guard. @default true */
+  inline?: boolean | undefined
+}
+
+/** Bounds; each is a count or a number of bytes, as its name says. */
+export interface Limits {
+  /** Bytes of one call's arguments or result. @default 64 MiB */
+  maxPayload: number
+  /** Calls of this process under way. @default 1,048,576, the bound of the wire */
+  maxPending: number
+  /** Calls that run here or wait to. @default 1,024 */
+  maxInboundCalls: number
+  /** Bytes read from the socket that wait while this thread is busy. @default 16 MiB */
+  maxInboundBytes: number
+  /** Bytes queued for one peer from which senders are held back. @default 8 MiB */
+  outboundSoftBytes: number
+  /** Bytes queued for one peer at which it is cut off. @default 32 MiB */
+  outboundHardBytes: number
+  /** Connections of a controller. @default 16,384 */
+  maxConnections: number
+  /** Connections of a controller that have not proved who they are. @default 256 */
+  maxUnauthenticated: number
+}
+
+/** Where a controller listens: `host` and `port`, or `path`. `port` 0 is one the system picks. */
+export interface Address {
+  readonly host: string | null
+  readonly port: number | null
+  readonly path: string | null
+}
+
+/** Complete options. Times are milliseconds; 0 as a timeout is no limit. */
+export interface CompleteOptions {
+  processName: string
+  initController: boolean
+  initNode: boolean
+  address: Address
+  timeoutMs: number
+  transfer: TransferPolicy
+  token: string | null
+  cookiePath: string
+  connectTimeoutMs: number
+  handshakeMs: number
+  drainMs: number
+  heartbeatMs: number
+  deadMs: number
+  reconnect: { minMs: number; maxMs: number }
+  limits: Limits
+  inline: boolean
+}
+
+/** What the completion reads beside the options; a test gives its own. */
+export interface Surroundings {
+  env: Readonly<Record<string, string | undefined>>
+  platform: string
+}
+
+const MIB = 1024 * 1024
+
+const NAMES: readonly (keyof GlobalOptions)[] = [
+  'processName',
+  'initController',
+  'initNode',
+  'host',
+  'port',
+  'unixSockPath',
+  'timeout',
+  'transfer',
+  'token',
+  'insecureTransport',
+  'connectTimeout',
+  'handshakeTimeout',
+  'drainTimeout',
+  'heartbeat',
+  'reconnect',
+  'limits',
+  'inline',
+]
+
+/**
+ * Checks the options and fills in what is missing: option before environment before default.
+ *
+ * @throws {InitializationError} `ERR_INVALID_OPTION`; the message names the option, its value and what to do.
+ */
+export function completeOptions(options: GlobalOptions = {}, surroundings?: Surroundings): CompleteOptions {
+  const { env, platform } = surroundings ?? { env: process.env, platform: process.platform }
+  checkOptionNames(options, NAMES, 'new Global()')
+  const initController = flag(options.initController, 'initController', false)
+  const initNode = flag(options.initNode, 'initNode', true)
+  if (!initController && !initNode) {
+    throw invalidOption('`initController` and `initNode` are both false: nothing would start. Set one of them to true.')
+  }
+  const address = completeAddress(options, env, platform, initController)
+  const insecure = flag(options.insecureTransport, 'insecureTransport', false)
+  if (address.host !== null && !isLoopback(address.host) && !insecure) {
+    throw invalidOption(
+      `\`host\` ${show(address.host)} is not on this machine alone, and plain TCP would show every call on the way. ` +
+        'Use localhost, leave `host` out for a UNIX socket, or set `insecureTransport: true` in a network you trust.',
+    )
+  }
+  const heartbeat = group(options.heartbeat, ['interval', 'dead'], 'heartbeat')
+  const heartbeatMs = toTimeout(heartbeat.interval ?? 5000, 'heartbeat.interval')
+  const deadMs = toTimeout(heartbeat.dead ?? heartbeatMs * 3, 'heartbeat.dead')
+  if (deadMs <= heartbeatMs) {
+    throw invalidOption(
+      `\`heartbeat.dead\` is ${deadMs} ms, \`heartbeat.interval\` ${heartbeatMs} ms. A peer needs the time to answer: ` +
+        'make `dead` two or three times `interval`.',
+    )
+  }
+  const reconnect = group(options.reconnect, ['min', 'max'], 'reconnect')
+  const minMs = toTimeout(reconnect.min ?? 50, 'reconnect.min')
+  const maxMs = toTimeout(reconnect.max ?? Math.max(2000, minMs), 'reconnect.max')
+  if (maxMs < minMs) throw invalidOption(`\`reconnect.max\` is ${maxMs} ms, less than \`reconnect.min\`, ${minMs} ms.`)
+  return {
+    processName: completeName(options.processName, env.DAFFI_NAME),
+    initController,
+    initNode,
+    address,
+    timeoutMs: limit(options.timeout, 'timeout', given(env.DAFFI_TIMEOUT) ?? null, 'DAFFI_TIMEOUT'),
+    transfer: completeTransfer(options.transfer, given(env.DAFFI_TRANSFER)),
+    token: completeToken(options.token, given(env.DAFFI_TOKEN)),
+    cookiePath: given(env.DAFFI_COOKIE_FILE) ?? join(homedir(), '.daffi', 'cookie'),
+    connectTimeoutMs: limit(options.connectTimeout, 'connectTimeout', 30_000),
+    handshakeMs: toTimeout(options.handshakeTimeout ?? 5000, 'handshakeTimeout'),
+    drainMs: toMilliseconds(options.drainTimeout ?? 5000, 'drainTimeout'),
+    heartbeatMs,
+    deadMs,
+    reconnect: { minMs, maxMs },
+    limits: completeLimits(options.limits),
+    inline: flag(options.inline, 'inline', true),
+  }
+}
+
+/** Whether only this machine reaches the address: `localhost`, 127.0.0.0/8 and ::1. */
+export function isLoopback(host: string): boolean {
+  return host.toLowerCase() === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
+/** Whether a policy lets a peer send functions here. */
+export function allowsTransfer(policy: TransferPolicy, peer: PeerInfo): boolean {
+  if (policy === 'off') return false
+  if (policy === 'local') return peer.local
+  if (typeof policy === 'function') return policy(peer) === true
+  return policy.from.some((pattern) => {
+    const literal = pattern.split('*').map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    return new RegExp(`^${literal.join('.*')}$`, 'su').test(peer.name)
+  })
+}
+
+function completeAddress(
+  options: GlobalOptions,
+  env: Surroundings['env'],
+  platform: string,
+  initController: boolean,
+): Address {
+  const pathOption = text(options.unixSockPath, 'unixSockPath')
+  const hostOption = text(options.host, 'host')
+  if (pathOption !== undefined && (hostOption !== undefined || options.port != null)) {
+    const other = hostOption === undefined ? 'port' : 'host'
+    throw invalidOption(
+      `\`unixSockPath\` ${show(pathOption)} and \`${other}\` are both given. One is a UNIX socket, the other TCP: leave one out.`,
+    )
+  }
+  // An address that the options begin is not mixed with the other kind from the environment.
+  const pathGiven = pathOption ?? (hostOption === undefined && options.port == null ? given(env.DAFFI_SOCK) : undefined)
+  const hostGiven = pathOption === undefined ? (hostOption ?? given(env.DAFFI_HOST)) : undefined
+  if (pathGiven !== undefined && hostGiven !== undefined) {
+    throw invalidOption(
+      'DAFFI_SOCK and DAFFI_HOST are both set. One is a UNIX socket, the other TCP: unset one of them.',
+    )
+  }
+  const portGiven = pathGiven === undefined ? completePort(options.port, given(env.DAFFI_PORT)) : undefined
+  if (hostGiven !== undefined) {
+    if (portGiven === undefined && !initController) {
+      throw invalidOption(
+        `\`host\` ${show(hostGiven)} has no \`port\`. Only a controller can pick a free port: give the one it has.`,
+      )
+    }
+    if (portGiven === 0 && !initController) {
+      throw invalidOption('`port` is 0, a free port. Only a controller can pick one: give the one it has.')
+    }
+    return { host: completeHost(hostGiven), port: portGiven ?? 0, path: null }
+  }
+  if (portGiven !== undefined) {
+    throw invalidOption(
+      `\`port\` ${portGiven} has no \`host\`. Add \`host: 'localhost'\`, or leave out \`port\` for a UNIX socket.`,
+    )
+  }
+  if (platform === 'win32') {
+    throw invalidOption("UNIX sockets are not supported on Windows. Give `host: 'localhost'` and a `port`.")
+  }
+  return { host: null, port: null, path: completePath(pathGiven, platform) }
+}
+
+function completeHost(host: string): string {
+  const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host
+  if (isIP(bare) === 0 && !/^[\p{L}\p{N}]([\p{L}\p{N}._-]*[\p{L}\p{N}.])?$/u.test(bare)) {
+    throw invalidOption(
+      `\`host\` is ${show(host)}. Give a name or an address alone, such as 'localhost'; \`port\` is an option of its own.`,
+    )
+  }
+  return bare
+}
+
+function completePort(option: number | null | undefined, fromEnv: string | undefined): number | undefined {
+  if (option == null && fromEnv === undefined) return undefined
+  const port = option ?? (/^\d{1,5}$/.test(fromEnv as string) ? Number(fromEnv) : Number.NaN)
+  if (typeof port === 'number' && Number.isInteger(port) && port >= 0 && port <= 65_535) return port
+  const name = option == null ? 'DAFFI_PORT' : 'port'
+  throw invalidOption(`\`${name}\` is ${show(option ?? fromEnv)}. Give a whole number from 0 to 65535.`)
+}
+
+function completePath(pathGiven: string | undefined, platform: string): string {
+  const base = resolve(pathGiven ?? join(tmpdir(), 'daffi'))
+  if (base.includes('\0'))
+    throw invalidOption(`\`unixSockPath\` ${show(pathGiven)} holds a zero character. Leave it out.`)
+  const path = base.endsWith('.sock') ? base : join(base, '.sock')
+  // The system cuts a longer path without a word, or refuses it without a reason (RELIABILITY C16).
+  const most = platform === 'darwin' ? 103 : 107
+  const bytes = Buffer.byteLength(path)
+  if (bytes > most) {
+    throw invalidOption(
+      `\`unixSockPath\` gives the socket ${show(path)} of ${bytes} bytes; the system allows ${most}. Use a shorter folder.`,
+    )
+  }
+  return path
+}
+
+function completeName(option: string | null | undefined, fromEnv: string | undefined): string {
+  if (option != null) return checkName(option, '`processName`')
+  const named = given(fromEnv)
+  return named === undefined ? randomName() : checkName(named, '`DAFFI_NAME`')
+}
+
+function completeToken(option: string | null | undefined, fromEnv: string | undefined): string | null {
+  if (option == null) return fromEnv ?? null
+  // The value stays out of the message: it is a secret, or near to one.
+  if (typeof option !== 'string') throw invalidOption(`\`token\` is a ${typeof option}. Give a string.`)
+  if (option === '') throw invalidOption('`token` is empty. Leave it out to use the cookie of this user.')
+  return option
+}
+
+function completeTransfer(option: TransferPolicy | undefined, fromEnv: string | undefined): TransferPolicy {
+  if (fromEnv !== undefined && fromEnv !== 'off' && fromEnv !== 'local') {
+    throw invalidOption(`\`DAFFI_TRANSFER\` is ${show(fromEnv)}. Set it to 'off' or 'local'.`)
+  }
+  const policy = option ?? 'local'
+  if (typeof policy === 'object') {
+    checkOptionNames(policy, ['from', 'isolation'], '`transfer`')
+    if (!Array.isArray(policy.from) || !policy.from.every((name) => typeof name === 'string' && name !== '')) {
+      throw invalidOption(
+        `\`transfer.from\` is ${show(policy.from)}. Give a list of node names; \`*\` stands for any characters.`,
+      )
+    }
+    if (policy.isolation !== 'inline') {
+      throw invalidOption(
+        `\`transfer.isolation\` is ${show(policy.isolation)}. Sent functions run inside this process with all its rights: ` +
+          "say `isolation: 'inline'` if these nodes may do that.",
+      )
+    }
+  } else if (policy !== 'local' && policy !== 'off' && typeof policy !== 'function') {
+    throw invalidOption(`\`transfer\` is ${show(policy)}. Give 'local', 'off', { from, isolation } or a function.`)
+  }
+  return fromEnv === 'off' ? 'off' : policy
+}
+
+function completeLimits(option: GlobalOptions['limits']): Limits {
+  const defaults: Limits = {
+    maxPayload: 64 * MIB,
+    maxPending: 2 ** 20,
+    maxInboundCalls: 1024,
+    maxInboundBytes: 16 * MIB,
+    outboundSoftBytes: 8 * MIB,
+    outboundHardBytes: 32 * MIB,
+    maxConnections: 16_384,
+    maxUnauthenticated: 256,
+  }
+  const limits = group(option, Object.keys(defaults), 'limits')
+  for (const [name, value] of Object.entries(limits) as [keyof Limits, unknown][]) {
+    if (value == null) continue
+    // The wire counts payload bytes in 32 bits on the way and calls in 20.
+    const most = name === 'maxPending' ? 2 ** 20 : 2 ** 32 - 1
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > most) {
+      throw invalidOption(`\`limits.${name}\` is ${show(value)}. Give a whole number from 1 to ${most}.`)
+    }
+    defaults[name] = value
+  }
+  if (defaults.outboundHardBytes < defaults.outboundSoftBytes) {
+    throw invalidOption(
+      '`limits.outboundHardBytes` is less than `limits.outboundSoftBytes`. Make it several times as much.',
+    )
+  }
+  return defaults
+}
+
+/** A limit in milliseconds; an explicit `null` is a value here, no limit. */
+function limit(
+  option: Duration | null | undefined,
+  name: string,
+  fallback: Duration | null,
+  fallbackName: string = name,
+): number {
+  return option === undefined ? toTimeout(fallback, fallbackName) : toTimeout(option, name)
+}
+
+function group<T extends object>(option: T | null | undefined, names: readonly string[], name: string): T {
+  if (option == null) return {} as T
+  checkOptionNames(option, names, `\`${name}\``)
+  return option
+}
+
+function flag(option: boolean | null | undefined, name: string, fallback: boolean): boolean {
+  if (option == null) return fallback
+  if (typeof option !== 'boolean') throw invalidOption(`\`${name}\` is ${show(option)}. Give true or false.`)
+  return option
+}
+
+function text(option: string | null | undefined, name: string): string | undefined {
+  if (option == null) return undefined
+  if (typeof option === 'string' && option !== '') return option
+  throw invalidOption(`\`${name}\` is ${show(option)}. Give a string that is not empty.`)
+}
+
+/** An environment variable that is set to nothing counts as not set. */
+function given(variable: string | undefined): string | undefined {
+  return variable === '' ? undefined : variable
+}
+
+const ADJECTIVES =
+  'amber bold brave brisk calm clear clever cosy eager fair gentle golden happy keen kind lively lucky mellow merry mild neat nimble proud quick quiet rapid shiny silver steady sunny swift warm wise witty'.split(
+    ' ',
+  )
+const ANIMALS =
+  'badger beaver bison crane deer dove eagle falcon ferret finch fox gecko hare hawk heron ibex jay koala lark lemur lynx marten mole newt otter owl panda puffin raven robin seal stoat swan tern toad wolf wren yak'.split(
+    ' ',
+  )
+
+/** Readable, and with a million endings, so that a few hundred processes do not meet. */
+function randomName(): string {
+  const pick = (words: readonly string[]): string => words[randomInt(words.length)] as string
+  return `${pick(ADJECTIVES)}-${pick(ANIMALS)}-${randomInt(36 ** 4)
+    .toString(36)
+    .padStart(4, '0')}`
+}
