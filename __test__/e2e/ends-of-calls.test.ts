@@ -1,0 +1,168 @@
+import { setMaxListeners } from 'node:events'
+import { existsSync } from 'node:fs'
+import test, { type ExecutionContext } from 'ava'
+import {
+  atMost,
+  codeOf,
+  freshPlace,
+  type Place,
+  type Process,
+  startGlobal,
+  startWorker,
+  transports,
+  type Caller,
+} from '../helpers/process.js'
+
+interface Trio {
+  at: Place
+  controller: Process
+  worker: Process
+  g: Caller
+}
+
+async function startTrio(t: ExecutionContext, transport: 'tcp' | 'unix'): Promise<Trio> {
+  const place = await freshPlace(t, transport)
+  const { at, worker: controller } = await startWorker(t, { ...place, initController: true, initNode: false })
+  const { worker } = await startWorker(t, { ...at, processName: 'worker' })
+  const g = await startGlobal(t, { ...at, processName: 'caller' })
+  await g.waitProcess('worker')
+  return { at, controller, worker, g }
+}
+
+async function inFlight(controller: Process): Promise<number> {
+  return (JSON.parse(await controller.ask('stats')) as { controller: { callsInFlight: number } }).controller
+    .callsInFlight
+}
+
+/** The answers to cancels may still be on their way, and slots wait for them. */
+async function nothingLeft(t: ExecutionContext, g: Caller, controller: Process): Promise<void> {
+  const until = performance.now() + 5000
+  while (performance.now() < until && (g.stats().node?.liveCalls !== 0 || (await inFlight(controller)) !== 0)) {
+    await g.call.add(1, 2)
+  }
+  t.is(g.stats().node?.liveCalls, 0)
+  t.is(await inFlight(controller), 0)
+}
+
+/** An abort controller for more calls than Node expects listeners. */
+function abortMany(): AbortController {
+  const aborting = new AbortController()
+  setMaxListeners(0, aborting.signal)
+  return aborting
+}
+
+for (const transport of transports) {
+  test.serial(`a node that stops finishes its running calls and takes no new ones, over ${transport}`, async (t) => {
+    const { g, worker } = await startTrio(t, transport)
+    const running = Array.from({ length: 20 }, () => g.call.sleep(600).fg())
+    await g.call.add(1, 2)
+    const begun = performance.now()
+    const stopped = worker.ask('stop')
+    let refusal = 'none'
+    while (refusal === 'none') refusal = await codeOf(g.node('worker').call.add(1, 2))
+    t.true(['ERR_DRAINING', 'ERR_NO_CANDIDATE', 'ERR_NO_SUCH_NODE'].includes(refusal), refusal)
+    t.deepEqual(await Promise.all(running), new Array<number>(20).fill(600))
+    await stopped
+    atMost(t, 'stopped', performance.now() - begun, 1100)
+    const { code, at } = await worker.ended
+    t.is(code, 0)
+    atMost(t, 'process ended after the begin of the stop', at - begun, 1400)
+  })
+
+  test.serial(
+    `a controller that stops lets running calls finish and leaves no socket file, over ${transport}`,
+    async (t) => {
+      const { g, at, controller } = await startTrio(t, transport)
+      const running = Array.from({ length: 20 }, () => g.call.sleep(600).fg())
+      await g.call.add(1, 2)
+      const begun = performance.now()
+      await controller.ask('stop')
+      atMost(t, 'stopped', performance.now() - begun, 1100)
+      t.deepEqual(await Promise.all(running), new Array<number>(20).fill(600))
+      t.is((await controller.ended).code, 0)
+      if (at.unixSockPath !== undefined) t.false(existsSync(at.unixSockPath))
+    },
+  )
+
+  test.serial(`abort and timeout reach the signal of the callback, over ${transport}`, async (t) => {
+    const trio = await startTrio(t, transport)
+    const { g, worker } = trio
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    const cancelled = g.call.hang().fg({ signal: controller.signal })
+    const promise = cancelled.then(
+      () => null,
+      (error: unknown) => error,
+    )
+    await worker.line('hanging 1')
+    const begun = performance.now()
+    controller.abort(reason)
+    t.is(await promise, reason)
+    await worker.line('aborted 1')
+    atMost(t, 'abort reached the callback', performance.now() - begun, 250)
+
+    t.is(await codeOf(g.call.hang().fg({ timeout: 100 })), 'ERR_CALL_TIMEOUT')
+    await worker.line('aborted 2')
+    const background = g.call.hang().bg()
+    await worker.line('hanging 3')
+    background.cancel()
+    await worker.line('aborted 3')
+    t.is(
+      await codeOf(g.transferAndCall({ remoteProcess: 'worker', timeout: 100 }, () => new Promise(() => undefined))),
+      'ERR_CALL_TIMEOUT',
+    )
+    await nothingLeft(t, g, trio.controller)
+  })
+
+  test.serial(`10,000 timeouts and cancels leave nothing behind, over ${transport}`, async (t) => {
+    const { g, worker, controller } = await startTrio(t, transport)
+    const begun = performance.now()
+    for (let batch = 0; batch < 10; batch++) {
+      const late = Array.from({ length: 500 }, (_, index) =>
+        codeOf(g.call.hangQuietly().fg({ timeout: 1 + (index % 20) })),
+      )
+      const aborting = abortMany()
+      const cancelled = Array.from({ length: 500 }, () => codeOf(g.call.hangQuietly().fg({ signal: aborting.signal })))
+      const fence = g.call.add(1, 2).fg()
+      await Promise.race([fence, Promise.all(late)])
+      aborting.abort(Object.assign(new Error('enough'), { code: 'enough' }))
+      t.deepEqual([...new Set(await Promise.all(late))], ['ERR_CALL_TIMEOUT'])
+      t.deepEqual([...new Set(await Promise.all(cancelled))], ['enough'])
+    }
+    t.log(`10,000 in ${(performance.now() - begun).toFixed(0)} ms`)
+    await nothingLeft(t, g, controller)
+    t.is((await g.call.counts()).aborted, 10_000)
+    t.false(
+      worker.lines.some((line) => line.includes('Warning')),
+      worker.lines.join('\n'),
+    )
+  })
+
+  test.serial(`answers that race timeouts and cancels settle each call once, over ${transport}`, async (t) => {
+    const { g, controller } = await startTrio(t, transport)
+    const outcomes = new Map<string, number>()
+    const count = (outcome: string): void => void outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+    for (let batch = 0; batch < 10; batch++) {
+      const aborting = abortMany()
+      const calls = Array.from({ length: 500 }, (_, index) =>
+        g.call
+          .sleep(index % 4)
+          .fg(index % 2 === 0 ? { timeout: 1 + (index % 5) } : { signal: aborting.signal })
+          .then(
+            () => count('value'),
+            (error: { code?: string; name: string }) =>
+              count(error.code === 'ERR_CALL_TIMEOUT' ? error.code : error.name),
+          ),
+      )
+      setTimeout(() => aborting.abort(), 3)
+      await Promise.all(calls)
+    }
+    t.log(Object.fromEntries(outcomes))
+    t.is(
+      [...outcomes.values()].reduce((sum, some) => sum + some, 0),
+      5000,
+    )
+    t.true([...outcomes.keys()].every((outcome) => ['value', 'ERR_CALL_TIMEOUT', 'AbortError'].includes(outcome)))
+    await nothingLeft(t, g, controller)
+  })
+}

@@ -1,0 +1,245 @@
+import test from 'ava'
+import fc from 'fast-check'
+import { RegistryView, type WireChange } from '../../src-ts/native/registry-view.js'
+
+function change(parts: Partial<WireChange>): WireChange {
+  return { joined: [], names: [], exposes: [], withdraws: [], left: [], ...parts }
+}
+
+/** A view of node 1, named `own`, and node 2, named `b`; both expose `f`, which is callback 7. */
+function pair(): RegistryView {
+  const view = new RegistryView()
+  view.own = 1
+  view.apply(
+    change({
+      joined: [
+        [1, 'own'],
+        [2, 'b'],
+      ],
+      names: [[7, 'f']],
+      exposes: [
+        [1, [7]],
+        [2, [7]],
+      ],
+    }),
+  )
+  return view
+}
+
+const byName = (view: RegistryView): [string, string[]][] => [...view.nodes].map(([node, names]) => [node, [...names]])
+
+test('a change is given in names and seen from both sides', (t) => {
+  const view = new RegistryView()
+  view.own = 1
+  const told = view.apply(
+    change({
+      joined: [
+        [1, 'own'],
+        [2, 'b'],
+      ],
+      names: [
+        [7, 'f'],
+        [8, 'g'],
+      ],
+      exposes: [[2, [7, 8]]],
+    }),
+  )
+  t.deepEqual(told, {
+    joined: ['own', 'b'],
+    left: [],
+    added: [
+      ['b', 'f'],
+      ['b', 'g'],
+    ],
+    removed: [],
+  })
+  t.is(view.indexOf('b'), 2)
+  t.is(view.nodeName(2), 'b')
+  t.is(view.names.get(8), 'g')
+  t.deepEqual(view.method('f'), { id: 7, others: 1 })
+  t.is(view.method('h'), undefined)
+  t.deepEqual(byName(view), [
+    ['own', []],
+    ['b', ['f', 'g']],
+  ])
+})
+
+test('the own node is not counted among the others', (t) => {
+  const view = pair()
+  t.is(view.method('f')?.others, 1)
+  view.apply(change({ withdraws: [[2, [7]]] }))
+  t.is(view.method('f')?.others, 0)
+  view.apply(change({ withdraws: [[1, [7]]] }))
+  t.is(view.method('f')?.others, 0)
+})
+
+test('a node that leaves takes all it exposes along', (t) => {
+  const view = pair()
+  t.deepEqual(view.apply(change({ left: [2] })), { joined: [], left: ['b'], added: [], removed: [['b', 'f']] })
+  t.is(view.indexOf('b'), undefined)
+  t.is(view.nodeName(2), undefined)
+  t.is(view.method('f')?.others, 0)
+  t.deepEqual(byName(view), [['own', ['f']]])
+})
+
+test('what is told twice counts once, and what is unknown is passed over', (t) => {
+  const view = pair()
+  const told = view.apply(
+    change({
+      names: [[7, 'f']],
+      exposes: [
+        [2, [7, 99]],
+        [55, [7]],
+      ],
+      withdraws: [
+        [2, [98]],
+        [55, [7]],
+      ],
+      left: [55],
+    }),
+  )
+  t.deepEqual(told, { joined: [], left: [], added: [], removed: [] })
+  t.is(view.method('f')?.others, 1)
+})
+
+test('a node that comes back under its name in one change stays, with what it exposes now', (t) => {
+  const view = pair()
+  // The controller forgot `f` of the old node and gave the name a new id.
+  view.apply(change({ withdraws: [[1, [7]]] }))
+  view.apply(change({ joined: [[3, 'b']], names: [[9, 'f']], exposes: [[3, [9]]], left: [2] }))
+  t.is(view.indexOf('b'), 3)
+  t.is(view.nodeName(2), undefined)
+  t.deepEqual(byName(view), [
+    ['own', []],
+    ['b', ['f']],
+  ])
+  t.deepEqual(view.method('f'), { id: 9, others: 1 })
+})
+
+test('a name that is withdrawn and exposed again in one change stays exposed, under its new id', (t) => {
+  const view = pair()
+  view.apply(change({ withdraws: [[1, [7]]] }))
+  const told = view.apply(change({ names: [[9, 'f']], exposes: [[2, [9]]], withdraws: [[2, [7]]] }))
+  t.deepEqual(told, { joined: [], left: [], added: [], removed: [] })
+  t.deepEqual(view.method('f'), { id: 9, others: 1 })
+  t.deepEqual([...(view.nodes.get('b') ?? [])], ['f'])
+  t.is(view.names.get(7), 'f', 'a request under the old id may still be on its way')
+})
+
+test('a name that moves to another node in one change is counted there', (t) => {
+  const view = pair()
+  view.apply(change({ withdraws: [[1, [7]]], joined: [[3, 'c']] }))
+  view.apply(change({ names: [[9, 'f']], exposes: [[3, [9]]], left: [2] }))
+  t.deepEqual(view.method('f'), { id: 9, others: 1 })
+  view.apply(change({ withdraws: [[3, [9]]] }))
+  t.deepEqual(view.method('f'), { id: 9, others: 0 })
+})
+
+test('clear forgets all, and tells it as nodes that left', (t) => {
+  const view = pair()
+  t.deepEqual(view.clear(), {
+    joined: [],
+    left: ['own', 'b'],
+    added: [],
+    removed: [
+      ['own', 'f'],
+      ['b', 'f'],
+    ],
+  })
+  t.is(view.own, 0)
+  t.is(view.nodes.size + view.names.size, 0)
+  t.is(view.method('f'), undefined)
+})
+
+/** The controller's side in the simplest words: it tells changes in batches, and a name without exposers loses its id. */
+class Model {
+  readonly nodes = new Map<number, { name: string; callbacks: Set<string> }>()
+  readonly #ids = new Map<string, number>()
+  #lastNode = 0
+  #lastId = 0
+  #told = new Map<number, { name: string; ids: Set<number> }>()
+  #named = new Set<number>()
+
+  indexOf(name: string): number | undefined {
+    return [...this.nodes].find(([, node]) => node.name === name)?.[0]
+  }
+
+  step([kind, name, callback]: [kind: string, name: string, callback: string]): void {
+    const index = this.indexOf(name)
+    if (kind === 'join' && index === undefined) this.nodes.set(++this.#lastNode, { name, callbacks: new Set() })
+    if (index === undefined) return
+    // Its own node never leaves: that would be the end of the connection.
+    if (kind === 'leave' && index !== 1) this.nodes.delete(index)
+    if (kind === 'expose') this.nodes.get(index)?.callbacks.add(callback)
+    if (kind === 'withdraw') this.nodes.get(index)?.callbacks.delete(callback)
+    for (const known of [...this.#ids.keys()]) if (this.exposers(known).length === 0) this.#ids.delete(known)
+    if (this.exposers(callback).length > 0 && !this.#ids.has(callback)) this.#ids.set(callback, ++this.#lastId)
+  }
+
+  exposers(callback: string): number[] {
+    return [...this.nodes].filter(([, node]) => node.callbacks.has(callback)).map(([index]) => index)
+  }
+
+  id(callback: string): number | undefined {
+    return this.#ids.get(callback)
+  }
+
+  /** All that differs from what was told before. */
+  tell(): WireChange {
+    const told = change({})
+    const now = new Map(
+      [...this.nodes].map(([index, { name, callbacks }]) => {
+        return [index, { name, ids: new Set([...callbacks].map((callback) => this.#ids.get(callback) as number)) }]
+      }),
+    )
+    for (const [name, id] of this.#ids) if (!this.#named.has(id)) told.names.push([id, name])
+    for (const id of this.#ids.values()) this.#named.add(id)
+    for (const [index, { name, ids }] of now) {
+      const before = this.#told.get(index)
+      if (before === undefined) told.joined.push([index, name])
+      const added = [...ids].filter((id) => before?.ids.has(id) !== true)
+      const removed = [...(before?.ids ?? [])].filter((id) => !ids.has(id))
+      if (added.length > 0) told.exposes.push([index, added])
+      if (removed.length > 0) told.withdraws.push([index, removed])
+    }
+    for (const index of this.#told.keys()) if (!now.has(index)) told.left.push(index)
+    this.#told = now
+    return told
+  }
+}
+
+test('after any changes the view is what the controller knows', (t) => {
+  const step = fc.tuple(
+    fc.constantFrom('join', 'leave', 'expose', 'expose', 'withdraw'),
+    fc.constantFrom('own', 'b', 'c'),
+    fc.constantFrom('f', 'g'),
+  )
+  fc.assert(
+    fc.property(fc.array(fc.array(step, { maxLength: 6 }), { maxLength: 12 }), (batches) => {
+      const model = new Model()
+      const view = new RegistryView()
+      view.own = 1
+      for (const batch of [[['join', 'own', 'f'] as [string, string, string]], ...batches]) {
+        for (const one of batch) model.step(one)
+        view.apply(model.tell())
+        const expected = [...model.nodes.values()].map(({ name, callbacks }) => [name, [...callbacks].toSorted()])
+        t.deepEqual(
+          byName(view)
+            .map(([name, names]) => [name, names.toSorted()])
+            .toSorted(),
+          expected.toSorted(),
+        )
+        for (const [index, { name }] of model.nodes) {
+          t.is(view.nodeName(index), name)
+          t.is(view.indexOf(name), index)
+        }
+        for (const callback of ['f', 'g']) {
+          const exposers = model.exposers(callback)
+          t.is(view.method(callback)?.others ?? 0, exposers.filter((index) => index !== 1).length)
+          if (exposers.length > 0) t.is(view.method(callback)?.id, model.id(callback))
+        }
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
