@@ -1,0 +1,52 @@
+/**
+ * A process of a contestant: `node child.js <peer> <role> <place as JSON>`.
+ *
+ * Prints `{"ready":true}` when it can take part. The caller then reads one work a line (`W2 calls=50000 pids=1,2,3`) and
+ * answers with a line of JSON. It ends with standard input, so it never outlives the harness.
+ */
+import { createInterface } from 'node:readline'
+import { Meter } from './meter.js'
+import type { Caller, Place, Role } from './peer.js'
+import { loadPeer } from './peers/index.js'
+import { works } from './works/index.js'
+
+const [, , peerName = '', role = '', placeText = '{}'] = process.argv
+const place = JSON.parse(placeText) as Place
+const roles = (await loadPeer(peerName)).roles ?? {}
+const caller = await startRole(role as Role)
+const input = createInterface({ input: process.stdin })
+input.on('line', (line) => void obey(line))
+input.on('close', () => process.exit(0))
+say({ ready: true })
+
+async function startRole(role: Role): Promise<Caller | null> {
+  const start = roles[role]
+  if (start === undefined) throw new Error(`${peerName} has no ${role} on Node`)
+  return (await start(place)) ?? null
+}
+
+async function obey(line: string): Promise<void> {
+  try {
+    say(await runWork(line))
+  } catch (error) {
+    say({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  }
+}
+
+async function runWork(line: string): Promise<object> {
+  const [name = '', ...words] = line.split(' ')
+  const work = works.find((work) => work.name === name)
+  if (work === undefined || caller === null) throw new Error(`no work ${name} for this process`)
+  const settings = new Map(words.map((word) => word.split('=', 2) as [string, string]))
+  const pids = (settings.get('pids') ?? '').split(',').map(Number)
+  settings.delete('pids')
+  const parameters = { warmup: 0, calls: 0 }
+  for (const [key, value] of settings) Object.assign(parameters, { [key]: Number(value) })
+  const meter = new Meter(pids)
+  const figures = await work.run(caller, parameters, meter)
+  return { figures, calls: parameters.calls, cpu_ns: meter.cpuNs }
+}
+
+function say(message: object): void {
+  process.stdout.write(`${JSON.stringify(message)}\n`)
+}

@@ -1,0 +1,50 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+
+/** Time and CPU time of the measured window of a work, taken in the calling process. */
+export class Meter {
+  /** Nanoseconds of CPU of each process in the window. */
+  cpuNs: number[] = []
+  readonly #pids: readonly number[]
+  #before: number[] = []
+  #start = 0
+
+  constructor(pids: readonly number[]) {
+    this.#pids = pids
+  }
+
+  begin(): void {
+    this.#before = this.#pids.map(cpuNs)
+    this.#start = performance.now()
+  }
+
+  /** Seconds since `begin()`. */
+  end(): number {
+    const seconds = (performance.now() - this.#start) / 1000
+    this.cpuNs = this.#pids.map((pid, i) => cpuNs(pid) - (this.#before[i] ?? 0))
+    return seconds
+  }
+}
+
+/** Nanoseconds that all threads of a process have run, as the kernel counts them. */
+function cpuNs(pid: number): number {
+  let sum = 0
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    sum += Number.parseInt(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1'), 10)
+  }
+  return sum
+}
+
+/** Forgets the highest memory of a process so far, where the kernel allows it. */
+export function resetPeakMemory(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, '5')
+  } catch {
+    // Then the peak counts from the start of the process.
+  }
+}
+
+/** Highest resident memory of a process, in MiB. */
+export function peakMemoryMib(pid: number): number {
+  const kib = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+  return Number(kib) / 1024
+}

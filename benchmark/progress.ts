@@ -1,0 +1,32 @@
+/** Seconds of a measurement before the first is known: starting three processes, warming up, measuring. */
+const EXPECTED_SECONDS = 1.1
+
+/** Tells on standard error what runs, and how long all of it will take. */
+export class Progress {
+  readonly #all: number
+  readonly #start = performance.now()
+  #done = 0
+
+  constructor(all: number) {
+    this.#all = all
+    process.stderr.write(`${all} measurements, ${duration(all * EXPECTED_SECONDS)}\n`)
+  }
+
+  begin(what: readonly string[]): void {
+    const seconds = (performance.now() - this.#start) / 1000
+    const each = this.#done < 5 ? EXPECTED_SECONDS : seconds / this.#done
+    const left = duration(each * (this.#all - this.#done))
+    const words = what.filter((word) => word !== '').join(' ')
+    process.stderr.write(`[${this.#done + 1}/${this.#all}] ${words}; ${left} left\n`)
+  }
+
+  end(): void {
+    this.#done += 1
+  }
+}
+
+function duration(seconds: number): string {
+  return seconds < 60
+    ? `about ${Math.ceil(seconds)} s`
+    : `about ${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
+}

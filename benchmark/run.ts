@@ -1,0 +1,98 @@
+/** The benchmark: `npm run bench`. Measures every contestant at every work, round by round, and compares them. */
+import { appendFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { compile } from './build.js'
+import { type Measurement, measure } from './measure.js'
+import { type Options, readOptions, usage } from './options.js'
+import type { Peer, Transport } from './peer.js'
+import { loadPeer } from './peers/index.js'
+import { Progress } from './progress.js'
+import { report, writeReport } from './report.js'
+import { root } from './root.js'
+import type { Variant, Work } from './works/work.js'
+
+const linesFile = join(root, 'benchmark', 'results.jsonl')
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main(args: string[]): Promise<number> {
+  const options = tryReadOptions(args)
+  if (options === null) return 0
+  if (options === undefined) return 2
+  await compile()
+  const { peers, leftOut } = await prepare(options.peers)
+  writeFileSync(linesFile, '')
+  const measurements: Measurement[] = []
+  const plan = Array.from({ length: options.rounds }, (_, i) => steps(options, peers, i + 1)).flat()
+  const progress = new Progress(plan.length)
+  for (const step of plan) {
+    progress.begin([`round ${step.round}`, step.work.name, step.variant.label, step.transport, step.peer.name])
+    const measurement = await measure(step.peer, step.work, step.variant, step.transport, step.round)
+    measurements.push(measurement)
+    progress.end()
+    print(measurement)
+  }
+  const command = ['npm run bench', ...(args.length === 0 ? [] : ['--', ...args])].join(' ')
+  const text = report({ options, command, peers, leftOut, measurements })
+  process.stderr.write(`\n${text}\n`)
+  const failed = measurements.some((one) => one.error !== null)
+  if (options.whole) writeReport(text)
+  return failed ? 1 : 0
+}
+
+function tryReadOptions(args: string[]): Options | null | undefined {
+  try {
+    const options = readOptions(args)
+    if (options === null) process.stdout.write(usage)
+    return options
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`)
+    return undefined
+  }
+}
+
+async function prepare(names: readonly string[]): Promise<{ peers: Peer[]; leftOut: Map<string, string> }> {
+  const peers: Peer[] = []
+  const leftOut = new Map<string, string>()
+  for (const name of names) {
+    const peer = await loadPeer(name)
+    const reason = await peer.prepare()
+    if (reason === null) peers.push(peer)
+    else {
+      leftOut.set(name, reason)
+      process.stderr.write(`${name} is left out: ${reason}\n`)
+    }
+  }
+  return { peers, leftOut }
+}
+
+/** One measurement to come. */
+interface Step {
+  round: number
+  work: Work
+  variant: Variant
+  transport: Transport
+  peer: Peer
+}
+
+/** Every work once for every contestant, one after the other, so that a slow minute of the machine meets them all. */
+function steps(options: Options, peers: readonly Peer[], round: number): Step[] {
+  // Another contestant begins each round: whoever always follows a heavy one would pay for it.
+  const first = round % Math.max(peers.length, 1)
+  const turn = [...peers.slice(first), ...peers.slice(0, first)]
+  return options.works.flatMap((work) =>
+    work.variants.flatMap((variant) =>
+      options.transports.flatMap((transport) =>
+        turn
+          .filter((peer) => peer.transports.includes(transport))
+          .map((peer) => ({ round, work, variant, transport, peer })),
+      ),
+    ),
+  )
+}
+
+function print({ figures, ...what }: Measurement): void {
+  const line = `${JSON.stringify({ ...what, ...figures })}\n`
+  process.stdout.write(line)
+  appendFileSync(linesFile, line)
+}

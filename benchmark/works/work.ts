@@ -1,0 +1,35 @@
+import type { Meter } from '../meter.js'
+import type { Caller } from '../peer.js'
+
+export type Figures = Record<string, number>
+
+/** One figure of a work: a column of the table. The first one is compared with the other contestants. */
+export interface FigurePlan {
+  /** Key of the JSON line; ends with the unit. */
+  key: string
+  heading: string
+  better: 'lower' | 'higher'
+}
+
+/** One setting of a work: a table of its own. */
+export interface Variant {
+  label: string
+  parameters: { warmup: number; calls: number; outstanding?: number; bytes?: number }
+  /** All processes run on one core, which takes the wake-up between cores out of the figure. */
+  oneCore?: boolean
+}
+
+/** One question that every contestant is asked. */
+export interface Work {
+  name: string
+  title: string
+  figures: readonly [FigurePlan, ...FigurePlan[]]
+  variants: readonly Variant[]
+  /** Runs in the calling process. Checks every answer; throws at the first wrong one. */
+  run: (caller: Caller, parameters: Variant['parameters'], meter: Meter) => Promise<Figures>
+}
+
+/** Refuses an answer that is not the expected one. */
+export function check(right: boolean, what: string): void {
+  if (!right) throw new Error(`wrong answer: ${what}`)
+}
