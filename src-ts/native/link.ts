@@ -4,21 +4,21 @@ import {
   type DaffiError,
   errorFromWire,
   globalStopped,
-  OverloadedError,
   PayloadTooLargeError,
   RemoteCallError,
-  UnableToFindCandidateError,
   WireCode,
 } from '../errors.js'
 import { decodeFrom } from '../payload/decode.js'
 import { rebuildError } from '../payload/remote-error.js'
 import { type CancelSignal, waitUntil } from '../timer.js'
 import type { NativeNode } from './binding.cjs'
+import { Completion } from './completion.js'
 import { type Deferred, DONE, defer } from './deferred.js'
 import { Exposed } from './exposed.js'
-import { Flag, HEADER_BYTES, Kind, padded, readExtension } from './frame.js'
+import { Flag, HEADER_BYTES, Kind, padded } from './frame.js'
 import type { Inbound, Link, LinkEvents, LinkOptions, LinkStats, Serve } from './link-types.js'
 import { PendingCalls } from './pending.js'
+import { tooManyCalls, unknownMethod } from './refusals.js'
 import { RegistryView, type WireChange } from './registry-view.js'
 import { Sent } from './sent.js'
 import { BIG, type Failure, Submission } from './submission.js'
@@ -35,8 +35,7 @@ export class NativeLink implements Link {
   readonly #pending: PendingCalls
   readonly #inbound: Inbound
   readonly #submission: Submission
-  readonly #completion: Buffer
-  readonly #arrived: Uint32Array
+  readonly #completion: Completion
   readonly #sources = new Sent()
   readonly #exposed = new Exposed((message) => this.#submission.appendControl(Kind.Register, message))
   /** What the native half holds for as long as it lives: emptied when the link is closed, so that the link can go. */
@@ -53,8 +52,6 @@ export class NativeLink implements Link {
   constructor(open: OpenNode, drainBytes: number, options: LinkOptions, events: LinkEvents, serve: Serve) {
     this.#options = options
     this.#events = events
-    this.#completion = Buffer.allocUnsafeSlow(drainBytes)
-    this.#arrived = new Uint32Array(this.#completion.buffer)
     this.#pending = new PendingCalls(options.limits.maxPending, (slot, timeoutMs, signal) =>
       this.#stopCall(slot, timeoutMs, signal),
     )
@@ -62,6 +59,7 @@ export class NativeLink implements Link {
       this.#respond(slot, generation, code, value),
     )
     this.#native = open(doorbellOf(this.#bell))
+    this.#completion = new Completion(this.#native, drainBytes)
     this.#submission = new Submission(this.#native, options.limits.maxPayload)
     if (openLinks.size === 0) process.on('exit', flushAll)
     openLinks.add(this)
@@ -259,7 +257,7 @@ export class NativeLink implements Link {
     const started = performance.now()
     try {
       for (;;) {
-        const drained = this.#native.drain(this.#completion)
+        const drained = this.#native.drain(this.#completion.buffer)
         const bytes = drained < 0 ? ~drained : drained
         if (bytes > 0) this.#takeFrames(bytes)
         this.#submission.flush()
@@ -276,7 +274,7 @@ export class NativeLink implements Link {
   }
 
   #takeFrames(bytes: number): void {
-    const words = this.#arrived
+    const words = this.#completion.words
     for (let at = 0; at < bytes; ) {
       const word = at >> 2
       const bodyBytes = words[word] as number
@@ -300,12 +298,12 @@ export class NativeLink implements Link {
   }
 
   #takeResponse(word: number, flags: number, payload: number, end: number): void {
-    const words = this.#arrived
+    const words = this.#completion.words
     const slot = words[word + 3] as number
     const generation = words[word + 4] as number
     if (!this.#pending.has(slot, generation)) {
       this.#strayResponses++
-      if ((flags & Flag.Big) !== 0) this.#native.takeBig(words[payload >> 2] as number)
+      this.#completion.discard(flags, payload)
       return
     }
     const code = words[word + 5] as number
@@ -315,7 +313,7 @@ export class NativeLink implements Link {
     }
     let value: unknown
     try {
-      value = this.#payload(word, flags, payload, end)
+      value = this.#completion.value(word, flags, payload, end)
     } catch (error) {
       this.#pending.reject(slot, error)
       return
@@ -324,17 +322,14 @@ export class NativeLink implements Link {
   }
 
   #takeRequest(kind: number, word: number, flags: number, payload: number, end: number): void {
-    const words = this.#arrived
+    const words = this.#completion.words
     const slot = words[word + 3] as number
     const generation = words[word + 4] as number
     const node = words[word + 2] as number
-    const timeoutMs =
-      payload - (word << 2) > HEADER_BYTES
-        ? readExtension(words, word + 6, payload - (word << 2) - HEADER_BYTES).timeoutMs
-        : 0
+    const timeoutMs = this.#completion.timeoutMs(word, payload)
     let value: unknown
     try {
-      value = this.#payload(word, flags, payload, end)
+      value = this.#completion.value(word, flags, payload, end)
     } catch (error) {
       if ((flags & Flag.NoReply) === 0) this.#respond(slot, generation, WireCode.PayloadRejected, String(error))
       return
@@ -347,28 +342,12 @@ export class NativeLink implements Link {
     }
   }
 
-  /** The value of a frame, from the completion buffer or from a big payload. */
-  #payload(word: number, flags: number, payload: number, end: number): unknown {
-    if ((flags & Flag.Big) === 0) return end === payload ? undefined : decodeFrom(this.#completion, payload, end, null)
-    const body = this.#native.takeBig(this.#arrived[payload >> 2] as number)
-    if (body === null) throw errorFromWire(WireCode.PayloadRejected, { message: 'its memory is gone' })
-    if ((flags & Flag.Attached) === 0) return decodeFrom(body, 0, body.length, null)
-    const extension = readExtension(this.#arrived, word + 6, payload - (word << 2) - HEADER_BYTES)
-    const attachments: Uint8Array[] = []
-    let at = padded(extension.messageBytes)
-    for (const bytes of extension.attachmentBytes) {
-      attachments.push(body.subarray(at, at + bytes))
-      at = padded(at + bytes)
-    }
-    return decodeFrom(body, 0, extension.messageBytes, attachments)
-  }
-
   #failure(code: number, slot: number, word: number, flags: number, payload: number, end: number): unknown {
     const method = this.#pending.method(slot)
-    const node = this.#registry.nodeName(this.#arrived[word + 2] as number)
+    const node = this.#registry.nodeName(this.#completion.words[word + 2] as number)
     if (code !== WireCode.RemoteError && code !== WireCode.NotSerializable) return errorFromWire(code, { method, node })
     try {
-      const detail = this.#payload(word, flags, payload, end)
+      const detail = this.#completion.value(word, flags, payload, end)
       if (code === WireCode.NotSerializable)
         return errorFromWire(code, { method, node, message: String(detail), executed: 'yes' })
       const cause = rebuildError(detail)
@@ -380,10 +359,10 @@ export class NativeLink implements Link {
   }
 
   #takeOther(kind: number, word: number, payload: number, end: number): void {
-    const words = this.#arrived
+    const words = this.#completion.words
     switch (kind) {
       case Kind.Welcome: {
-        const welcome = decodeFrom(this.#completion, payload, end, null) as Welcome
+        const welcome = decodeFrom(this.#completion.buffer, payload, end, null) as Welcome
         this.#registry.own = welcome.node
         const changes = this.#registry.apply(welcome.registry)
         this.#exposed.tellAll()
@@ -394,7 +373,7 @@ export class NativeLink implements Link {
       }
       case Kind.RegistryChange: {
         this.#events.registryChanged(
-          this.#registry.apply(decodeFrom(this.#completion, payload, end, null) as WireChange),
+          this.#registry.apply(decodeFrom(this.#completion.buffer, payload, end, null) as WireChange),
         )
         this.#exposed.settle(this.#known ?? NOTHING)
         break
@@ -420,7 +399,10 @@ export class NativeLink implements Link {
   }
 
   #reason(payload: number, end: number, starting: boolean): DaffiError {
-    const { code, message } = decodeFrom(this.#completion, payload, end, null) as { code: number; message: string }
+    const { code, message } = decodeFrom(this.#completion.buffer, payload, end, null) as {
+      code: number
+      message: string
+    }
     return errorFromWire(code, { message, starting })
   }
 
@@ -519,31 +501,6 @@ interface Welcome {
   controller: string
   local: boolean
   registry: WireChange
-}
-
-function unknownMethod(name: string, nodes: ReadonlyMap<string, ReadonlySet<string>>, own: string): DaffiError {
-  const others = [...nodes].filter(([node]) => node !== own)
-  let known = 'No other node is connected.'
-  if (others.length > 0)
-    known = `Known are: ${others
-      .slice(0, 10)
-      .map(([node, names]) => `${node} [${[...names].slice(0, 20).join(', ')}]`)
-      .join('; ')}.`
-  const advice = nodes.get(own)?.has(name)
-    ? 'It is a callback of this process: call it as the plain function it is.'
-    : `Use \`await g.waitFunction(${JSON.stringify(name)})\` first.`
-  return new UnableToFindCandidateError(`${name}(): no other connected node exposes it. ${advice} ${known}`, {
-    code: 'ERR_NO_CANDIDATE',
-    executed: 'no',
-    retryable: true,
-  })
-}
-
-function tooManyCalls(name: string, limit: number): DaffiError {
-  return new OverloadedError(
-    `${name}(): ${limit} calls of this process are under way. Await some first, or raise \`limits.maxPending\`.`,
-    { executed: 'no', retryable: true },
-  )
 }
 
 /** What errors call a transferred function. */
