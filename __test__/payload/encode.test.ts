@@ -224,3 +224,17 @@ test('a container that changes while it is encoded is refused', (t) => {
   }
   t.throws(() => encode(shrinking), { message: 'args lost properties while it was encoded' })
 })
+
+test('a named property of an array is refused with its path, however deep, and the elements alone travel', (t) => {
+  const target = Buffer.alloc(1000)
+  const match = 'a1'.match(/\d/) as RegExpMatchArray
+  for (const [value, path] of [
+    [[match], 'args[0].groups'],
+    [[{ found: [match] }], 'args[0].found[0].groups'],
+  ] as const) {
+    const error = t.throws(() => encodeInto(value, target, 0, 1000, 'args'), { instanceOf: SerializationError })
+    t.true(error.message.startsWith(`${path} is a named property of an array`), error.message)
+  }
+  t.throws(() => encodeInto(match, target, 0, 1000, 'result'), { instanceOf: SerializationError })
+  t.true(encodeInto([[...match]], target, 0, 1000, 'args') > 0)
+})

@@ -51,6 +51,7 @@ export function encodeInto(value: unknown, target: Buffer, start: number, end: n
   buffer = target as RawBuffer
   limit = end
   try {
+    if (root === ARGUMENTS) ownList = value
     const flat = Array.isArray(value) && value.length < 16 ? writeFlat(value, start) : -1
     return flat >= 0 ? flat : writeValue(value, start, 0)
   } catch (error) {
@@ -67,6 +68,7 @@ export function encodeInto(value: unknown, target: Buffer, start: number, end: n
  */
 function writeFlat(value: readonly unknown[], start: number): number {
   if (Object.getPrototypeOf(value) !== Array.prototype) return -1
+  if (value !== ownList) refuseNamed(value)
   let at = writeByte(0x90 | value.length, start)
   for (let i = 0; i < value.length; i++) {
     const item = value[i]
@@ -91,6 +93,7 @@ export function encodeBig(value: unknown, maxBytes: number, root: string): BigPa
   if (busy) return aside(() => encodeBig(value, maxBytes, root))
   busy = true
   const found: Uint8Array[] = []
+  if (root === ARGUMENTS) ownList = value
   attachments = found
   ceiling = maxBytes
   limit = Math.min(maxBytes, FIRST_BYTES)
@@ -121,6 +124,8 @@ let seenCount = 0
 /** Numbers of all objects met, once they are too many for `seen`. */
 let seenMap: Map<unknown, number> | null = null
 let containers = 0
+/** The list of arguments, which the call itself has made: it has elements and nothing else. */
+let ownList: unknown = null
 /** An encoding is under way: a further one comes from a getter. */
 let busy = false
 
@@ -128,6 +133,8 @@ let busy = false
 const FIRST_BYTES = 4 * 1024
 /** Up to this length a loop over the characters is faster than a call into Node. Measured: benchmark/codec.ts. */
 const SHORT_STRING = 24
+/** What the root of a list of arguments is called. */
+const ARGUMENTS = 'args'
 /** Thrown when the room is used up: an outcome, not an error, so it has no stack. */
 const OVERFLOW = Symbol('overflow')
 const EMPTY: RawBuffer = buffer
@@ -153,6 +160,7 @@ function release(): void {
   seenCount = 0
   seenMap = null
   containers = 0
+  ownList = null
   buffer = EMPTY
   attachments = null
   busy = false
@@ -165,7 +173,7 @@ function encodeAside(value: unknown, target: Buffer, start: number, end: number,
 
 /** Runs another encoding in the middle of one. */
 function aside<Result>(run: () => Result): Result {
-  const saved = { buffer, limit, attachments, ceiling, seen, seenCount, seenMap, containers }
+  const saved = { buffer, limit, attachments, ceiling, seen, seenCount, seenMap, containers, ownList }
   seen = new Array(16).fill(null)
   seenCount = 0
   seenMap = null
@@ -175,7 +183,7 @@ function aside<Result>(run: () => Result): Result {
   try {
     return run()
   } finally {
-    ;({ buffer, limit, attachments, ceiling, seen, seenCount, seenMap, containers } = saved)
+    ;({ buffer, limit, attachments, ceiling, seen, seenCount, seenMap, containers, ownList } = saved)
     busy = true
   }
 }
@@ -413,7 +421,21 @@ function writeTagged(tag: number, count: number, at: number, depth: number): num
   return writeMarker(EXT_TAG, tag, writeContainer(0x90, 0xdc, count + 1, at, depth))
 }
 
+/** An array is its elements: what else hangs on it, as on the match of a regular expression, must not get lost unseen. */
+function refuseNamed(value: readonly unknown[]): void {
+  const keys = Object.keys(value)
+  // Indexes come first.
+  const last = keys[keys.length - 1]
+  if (last !== undefined && String(Number(last) >>> 0) !== last) {
+    throw within(
+      `.${last}`,
+      new Refusal('is a named property of an array: send its elements ([...array]), or an object'),
+    )
+  }
+}
+
 function writeArray(value: readonly unknown[], at: number, depth: number): number {
+  if (value !== ownList) refuseNamed(value)
   const length = value.length
   let end = writeContainer(0x90, 0xdc, length, at, depth)
   let i = 0
