@@ -119,14 +119,9 @@ export class NativeLink implements Link {
       return this.#whenFree(name, 0, undefined, () => this.post(name, args, node))
     }
     const failure = this.#submission.append(Kind.Request, Flag.NoReply, node, 0, 0, method.id, args, 0, 'args')
-    if (failure === BIG) {
-      // Pieces need a slot until the last has arrived, so this one is answered; the answer is not looked at.
-      this.request(name, args, node, 0, undefined).catch(() => {})
-    } else if (failure !== undefined) {
-      return Promise.reject(failure.error)
-    } else {
-      this.#calls++
-    }
+    if (failure === BIG) return this.#postBig(name, method.id, args, node)
+    if (failure !== undefined) return Promise.reject(failure.error)
+    this.#calls++
     return this.#submission.left
   }
 
@@ -182,6 +177,22 @@ export class NativeLink implements Link {
       connections,
       inline: inline ? 1 : 0,
     }
+  }
+
+  /** Pieces need a slot until the last has arrived, so this one is answered; the answer is not looked at. */
+  #postBig(name: string, callback: number, args: readonly unknown[], node: number): Promise<void> {
+    if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#options.limits.maxPending))
+    const unheard = (): void => {}
+    const slot = this.#pending.take(name, unheard, unheard)
+    const generation = this.#pending.generation(slot)
+    const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, callback, args, 0, 'args')
+    if (failure !== undefined) {
+      const { error } = failure as Failure
+      this.#pending.reject(slot, error)
+      return Promise.reject(error)
+    }
+    this.#calls++
+    return this.#submission.left
   }
 
   #transferOnce(
