@@ -109,6 +109,21 @@ declare class BroadcastError extends DaffiError {
 /** A value cannot travel; the message names its path. */
 declare class SerializationError extends DaffiError {
 }
+/** One thing that is wrong with a value: where, and why. */
+interface ValidationIssue {
+    readonly message: string;
+    /** Keys from the value down to what is wrong. */
+    readonly path: readonly (string | number)[];
+}
+/** What a {@link ValidationError} takes beside its message. */
+interface ValidationErrorOptions extends DaffiErrorOptions {
+    issues?: readonly ValidationIssue[] | undefined;
+}
+/** Arguments or result do not fit the schema of the callback; `executed` tells which: `'no'` for arguments. */
+declare class ValidationError extends DaffiError {
+    readonly issues: readonly ValidationIssue[];
+    constructor(message: string, options?: ValidationErrorOptions);
+}
 /** The node does not run functions that this process sends. */
 declare class TransferNotAllowedError extends DaffiError {
 }
@@ -526,5 +541,5 @@ declare class CallContext {
  */
 declare function getContext(): CallContext;
 
-export { AsyncResult, BG, BroadcastError, Call, CallContext, ConnectionLostError, DaffiError, FG, Global, GlobalContextError, InitializationError, OverloadedError, PayloadTooLargeError, RemoteCallError, RemoteStoppedUnexpectedlyError, SerializationError, TimeoutError, TransferNotAllowedError, UnableToFindCandidateError, UnauthorizedError, callback, getContext, getG, unregister };
-export type { AnyCallback, AnyFunction, AsyncResultStatus, BgModifier, BgOptions, BgWithoutResultOptions, CallPlan, CallbackFunction, CallbackOptions, DaffiErrorOptions, Duration, ErrorClass, Executed, FgModifier, FgOptions, GetOptions, GlobalEvents, GlobalOptions, GlobalStats, Limits, LinkStats, Modifier, ModifierResults, PeerInfo, RemoteCall, RemoteCalls, ResultOf, RetryOptions, StopOptions, TransferOptions, TransferPolicy, WaitOptions };
+export { AsyncResult, BG, BroadcastError, Call, CallContext, ConnectionLostError, DaffiError, FG, Global, GlobalContextError, InitializationError, OverloadedError, PayloadTooLargeError, RemoteCallError, RemoteStoppedUnexpectedlyError, SerializationError, TimeoutError, TransferNotAllowedError, UnableToFindCandidateError, UnauthorizedError, ValidationError, callback, getContext, getG, unregister };
+export type { AnyCallback, AnyFunction, AsyncResultStatus, BgModifier, BgOptions, BgWithoutResultOptions, CallPlan, CallbackFunction, CallbackOptions, DaffiErrorOptions, Duration, ErrorClass, Executed, FgModifier, FgOptions, GetOptions, GlobalEvents, GlobalOptions, GlobalStats, Limits, LinkStats, Modifier, ModifierResults, PeerInfo, RemoteCall, RemoteCalls, ResultOf, RetryOptions, StopOptions, TransferOptions, TransferPolicy, ValidationErrorOptions, ValidationIssue, WaitOptions };

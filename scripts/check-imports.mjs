@@ -6,12 +6,14 @@ import { filesUnder } from './stamp.mjs'
 
 /** From the outermost to the innermost. A part may import from the rows below its own, and from itself. */
 const LAYERS = [
-  ['index'],
+  ['index', 'testing'],
   ['global'],
-  ['call', 'callback', 'schedule'],
+  ['call', 'callback', 'schedule', 'threads'],
+  ['stream'],
   ['payload', 'native'],
   ['options'],
   ['duration', 'events', 'names', 'signals', 'timer'],
+  ['clock'],
   ['errors'],
 ]
 

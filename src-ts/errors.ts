@@ -110,6 +110,28 @@ export class BroadcastError extends DaffiError {
 /** A value cannot travel; the message names its path. */
 export class SerializationError extends DaffiError {}
 
+/** One thing that is wrong with a value: where, and why. */
+export interface ValidationIssue {
+  readonly message: string
+  /** Keys from the value down to what is wrong. */
+  readonly path: readonly (string | number)[]
+}
+
+/** What a {@link ValidationError} takes beside its message. */
+export interface ValidationErrorOptions extends DaffiErrorOptions {
+  issues?: readonly ValidationIssue[] | undefined
+}
+
+/** Arguments or result do not fit the schema of the callback; `executed` tells which: `'no'` for arguments. */
+export class ValidationError extends DaffiError {
+  readonly issues: readonly ValidationIssue[]
+
+  constructor(message: string, options?: ValidationErrorOptions) {
+    super(message, options)
+    this.issues = options?.issues ?? []
+  }
+}
+
 /** The node does not run functions that this process sends. */
 export class TransferNotAllowedError extends DaffiError {}
 
@@ -150,6 +172,7 @@ define(RemoteStoppedUnexpectedlyError, 'RemoteStoppedUnexpectedlyError', 'ERR_NO
 define(ConnectionLostError, 'ConnectionLostError', 'ERR_CONNECTION_LOST', 'maybe')
 define(BroadcastError, 'BroadcastError', 'ERR_BROADCAST', 'maybe')
 define(SerializationError, 'SerializationError', 'ERR_NOT_SERIALIZABLE', 'no')
+define(ValidationError, 'ValidationError', 'ERR_VALIDATION', 'no')
 define(TransferNotAllowedError, 'TransferNotAllowedError', 'ERR_TRANSFER_NOT_ALLOWED', 'no')
 define(UnauthorizedError, 'UnauthorizedError', 'ERR_UNAUTHORIZED', 'no')
 define(PayloadTooLargeError, 'PayloadTooLargeError', 'ERR_PAYLOAD_TOO_LARGE', 'no')
@@ -184,6 +207,10 @@ export const WireCode = {
   QuotaExceeded: 25,
   ConnectTimeout: 26,
   Cancelled: 27,
+  Validation: 28,
+  StreamRequired: 29,
+  WorkerLost: 30,
+  NotPermitted: 31,
 } as const
 
 /** What is known about the failure besides its number. */
@@ -198,6 +225,8 @@ export interface WireErrorContext {
   starting?: boolean | undefined
   /** Overrides what the code says about the execution, where the caller knows better. */
   executed?: Executed | undefined
+  /** Of a {@link ValidationError}. */
+  issues?: readonly ValidationIssue[] | undefined
   cause?: unknown
 }
 
@@ -423,6 +452,38 @@ const ROWS: Readonly<Record<number, Row>> = {
     'Start the controller, check the address, or raise `connectTimeout`.',
   ),
   27: row('ERR_CANCELLED', DaffiError, 'maybe', false, 'the call was cancelled', 'The callback may have run.'),
+  28: row(
+    'ERR_VALIDATION',
+    ValidationError,
+    'no',
+    false,
+    'a value does not fit the schema of the callback',
+    'See `issues`.',
+  ),
+  29: row(
+    'ERR_STREAM_REQUIRED',
+    GlobalContextError,
+    'no',
+    false,
+    'the callback is a generator',
+    'Read what it yields: `for await (const item of g.call.name(…).stream())`.',
+  ),
+  30: row(
+    'ERR_WORKER_LOST',
+    RemoteStoppedUnexpectedlyError,
+    'maybe',
+    true,
+    'the worker thread that ran it ended',
+    'Another takes its place. The callback may have run: call again only if it may run twice.',
+  ),
+  31: row(
+    'ERR_NOT_PERMITTED',
+    UnauthorizedError,
+    'no',
+    false,
+    'the node does not do this for this process',
+    'Ask from the process that owns it, or from the one with the controller.',
+  ),
 }
 
 /** `error.code` of a wire number, `undefined` for a number this version does not know. */
@@ -441,12 +502,13 @@ export function errorFromWire(code: number, context: WireErrorContext): DaffiErr
   const starting = context.starting ?? context.method === undefined
   let type = known?.type ?? DaffiError
   if (type === START && !starting) type = ConnectionLostError
-  const options: RemoteCallErrorOptions = {
+  const options: RemoteCallErrorOptions & ValidationErrorOptions = {
     code: known?.code ?? 'ERR_DAFFI',
     executed,
     retryable: known?.transient === true && executed === 'no',
     remoteProcess: context.node,
     functionName: context.method,
+    issues: context.issues,
   }
   if ('cause' in context) options.cause = context.cause
   // The core tells the whole of a failed start: address, cause and advice.

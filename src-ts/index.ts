@@ -36,6 +36,9 @@ export {
   TransferNotAllowedError,
   UnableToFindCandidateError,
   UnauthorizedError,
+  ValidationError,
+  type ValidationErrorOptions,
+  type ValidationIssue,
 } from './errors.js'
 export type { GlobalEvents } from './events.js'
 export {

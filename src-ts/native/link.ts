@@ -9,7 +9,6 @@ import {
   WireCode,
 } from '../errors.js'
 import { decodeFrom } from '../payload/decode.js'
-import { rebuildError } from '../payload/remote-error.js'
 import { type CancelSignal, waitUntil } from '../timer.js'
 import type { NativeNode } from './binding.cjs'
 import { Completion } from './completion.js'
@@ -18,7 +17,7 @@ import { Exposed } from './exposed.js'
 import { Flag, HEADER_BYTES, Kind, padded } from './frame.js'
 import type { Inbound, Link, LinkEvents, LinkOptions, LinkStats, Serve } from './link-types.js'
 import { PendingCalls } from './pending.js'
-import { tooManyCalls, unknownMethod } from './refusals.js'
+import { detailOf, remoteError, tooManyCalls, unknownMethod } from './refusals.js'
 import { RegistryView, type WireChange } from './registry-view.js'
 import { Sent } from './sent.js'
 import { BIG, type Failure, Submission } from './submission.js'
@@ -356,16 +355,14 @@ export class NativeLink implements Link {
   #failure(code: number, slot: number, word: number, flags: number, payload: number, end: number): unknown {
     const method = this.#pending.method(slot)
     const node = this.#registry.nodeName(this.#completion.words[word + 2] as number)
-    if (code !== WireCode.RemoteError && code !== WireCode.NotSerializable) return errorFromWire(code, { method, node })
+    if (end === payload && (flags & Flag.Big) === 0) return errorFromWire(code, { method, node })
     try {
       const detail = this.#completion.value(word, flags, payload, end)
-      if (code === WireCode.NotSerializable)
-        return errorFromWire(code, { method, node, message: String(detail), executed: 'yes' })
-      const cause = rebuildError(detail)
-      const message = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
-      return errorFromWire(code, { method, node, message, cause, executed: 'yes' })
+      return code === WireCode.RemoteError
+        ? remoteError(detail, method, node)
+        : errorFromWire(code, { method, node, ...detailOf(code, detail) })
     } catch (error) {
-      return errorFromWire(code, { method, node, cause: error, executed: 'yes' })
+      return errorFromWire(code, { method, node, cause: error })
     }
   }
 

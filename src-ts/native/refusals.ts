@@ -1,5 +1,14 @@
-/** Why a link does not send a call. */
-import { type DaffiError, OverloadedError, UnableToFindCandidateError } from '../errors.js'
+/** Why a call failed: before it was sent, and as the other side tells it. */
+import {
+  type DaffiError,
+  errorFromWire,
+  OverloadedError,
+  UnableToFindCandidateError,
+  type ValidationIssue,
+  WireCode,
+  type WireErrorContext,
+} from '../errors.js'
+import { rebuildError } from '../payload/remote-error.js'
 
 /** No other node exposes `name`; the message tells what the others have. */
 export function unknownMethod(name: string, nodes: ReadonlyMap<string, ReadonlySet<string>>, own: string): DaffiError {
@@ -27,3 +36,32 @@ export function tooManyCalls(name: string, limit: number): DaffiError {
     { executed: 'no', retryable: true },
   )
 }
+
+/** The callback threw; `detail` is its error as it travelled. */
+export function remoteError(detail: unknown, method: string, node: string | undefined): DaffiError {
+  const cause = rebuildError(detail)
+  const message = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
+  return errorFromWire(WireCode.RemoteError, { method, node, message, cause, executed: 'yes' })
+}
+
+/** What the payload of a failure adds to its code. It comes from a peer: nothing in it is taken for granted. */
+export function detailOf(code: number, detail: unknown): Pick<WireErrorContext, 'message' | 'executed' | 'issues'> {
+  if (code === WireCode.NotSerializable) return { message: String(detail), executed: 'yes' }
+  if (code !== WireCode.Validation) return typeof detail === 'string' ? { message: detail } : {}
+  const { issues, executed } = (detail ?? {}) as { issues?: unknown; executed?: unknown }
+  const read = Array.isArray(issues) ? issues.slice(0, MOST_ISSUES).map(readIssue) : []
+  return {
+    message: read.map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message)).join('; '),
+    executed: executed === 'yes' ? 'yes' : 'no',
+    issues: read,
+  }
+}
+
+function readIssue(issue: unknown): ValidationIssue {
+  const { message, path } = (issue ?? {}) as { message?: unknown; path?: unknown }
+  const keys = Array.isArray(path) ? path.filter((key) => typeof key === 'string' || typeof key === 'number') : []
+  return { message: String(message), path: keys }
+}
+
+/** Issues that are told of one value. */
+const MOST_ISSUES = 20

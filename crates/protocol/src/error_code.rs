@@ -90,6 +90,14 @@ error_codes! {
     ConnectTimeout = 26, "ERR_CONNECT_TIMEOUT";
     /// The caller cancelled the call.
     Cancelled = 27, "ERR_CANCELLED";
+    /// Arguments or result do not fit the schema of the callback; the payload lists what is wrong.
+    Validation = 28, "ERR_VALIDATION";
+    /// The callback is a generator: its result comes as a stream or not at all. Not executed.
+    StreamRequired = 29, "ERR_STREAM_REQUIRED";
+    /// The worker thread that ran the callback ended.
+    WorkerLost = 30, "ERR_WORKER_LOST";
+    /// The node does not do this for this caller. Not executed.
+    NotPermitted = 31, "ERR_NOT_PERMITTED";
 }
 
 #[cfg(test)]
