@@ -18,6 +18,11 @@ export declare class NativeController {
    * the address is free again.
    */
   close(drainMs: number): Promise<void>
+  /**
+   * Asks all nodes but the one in this process to stop; resolves when they have left, or after
+   * `timeoutMs`.
+   */
+  stopNodes(timeoutMs: number): Promise<StoppedNodesDto>
   /** Figures for people and tests. */
   stats(): ControllerFigures
 }
@@ -128,3 +133,9 @@ export declare function panicForTest(): void
 
 /** Starts a controller; resolves to it, or to why it did not start. */
 export declare function startController(options: ControllerDto): Promise<NativeController | Failure>
+
+/** Nodes that were asked to stop, by name. */
+export interface StoppedNodesDto {
+  stopped: Array<string>
+  remaining: Array<string>
+}

@@ -258,6 +258,57 @@ fn a_payload_over_the_limit_is_answered_and_its_parts_are_dropped() {
 }
 
 #[test]
+fn items_over_the_limit_end_their_call_at_both_ends() {
+    on_both(ControllerOptions { max_payload: 1000, ..defaults() }, async |world: World| {
+        let mut callee = world.exposing("callee", &["f"]).await;
+        let mut caller = world.node("caller").await;
+        let request = Header { flags: flags::STREAM, ..caller.request(0, "f", 1).await };
+        let total = extension::entry(extension::TAG_TOTAL, 0, &[1001]);
+        let begun = flags::FRAGMENTED;
+        for kind in [Kind::CallerItems, Kind::CalleeItems] {
+            caller.send(request, &[]).await;
+            let (ticket, _) = callee.next().await;
+            let (slot, generation) = (ticket.slot, ticket.generation);
+            let is_caller = kind == Kind::CallerItems;
+            let (sender, known) = if is_caller { (&caller, request) } else { (&callee, ticket) };
+            sender.send(Header { kind, flags: begun, ext_len: total.len() as u16, ..known }, &total).await;
+            assert_eq!(caller.outcome().await, (0, Some(ErrorCode::PayloadTooLarge)));
+            let (cancel, _) = callee.next().await;
+            assert_eq!((cancel.kind, cancel.slot, cancel.generation), (Kind::Cancel, slot, generation));
+            callee.answer(ticket, &[]).await;
+            world.until(|stats| stats.calls_in_flight == 0).await;
+            if is_caller {
+                // It had its answer; the callee's own is one too many.
+                assert_eq!(caller.outcome().await, (0, None));
+            }
+        }
+    });
+}
+
+#[test]
+fn nodes_that_are_asked_to_stop_and_leave_are_told_from_those_that_stay() {
+    on_both(defaults(), async |world: World| {
+        let fd = world.controller.join().unwrap();
+        let mut own = Node::shake(Stream::from_unix_fd(fd).unwrap(), "own", 1, Secret::Peer).await.unwrap();
+        let mut obeys = world.node("obeys").await;
+        let _stays = world.node("stays").await;
+        let stopping = world.controller.stop_nodes(Duration::from_millis(200));
+        let obeying = async {
+            assert_eq!(obeys.next().await.0.kind, Kind::Stop);
+            obeys.stream.shutdown(std::net::Shutdown::Both).unwrap();
+        };
+        let (stopped, ()) = tokio::join!(stopping, obeying);
+        assert_eq!((&stopped.stopped[..], &stopped.remaining[..]), (&["obeys".into()][..], &["stays".into()][..]));
+        let (index, mut heard) = (own.index, Vec::new());
+        own.send(Header::new(Kind::Ping), &[]).await;
+        while heard.last() != Some(&Kind::Pong) {
+            heard.push(own.any().await.unwrap().0.kind);
+        }
+        assert!(!heard.contains(&Kind::Stop), "the own node {index} was asked, too");
+    });
+}
+
+#[test]
 fn frames_of_any_size_cut_anywhere_arrive_whole() {
     on_both(defaults(), async |world: World| {
         let mut callee = world.exposing("callee", &["f"]).await;

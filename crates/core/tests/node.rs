@@ -279,6 +279,35 @@ fn a_big_payload_is_taken_once_by_its_token() {
 }
 
 #[test]
+fn big_items_arrive_whole_both_ways_and_refused_ones_are_told() {
+    on_both(defaults(), async |world: World| {
+        let (mut callee, mut caller, callback) = pair(&world, |options| options.max_payload = 2 << 20).await;
+        let payload = numbered(1, 1 << 20);
+        let open = Header { slot: 4, generation: 1, callback, flags: flags::STREAM, ..Header::new(Kind::Request) };
+        caller.node.submit(&open.frame(&[0x90]));
+        let request = callee.until(REQUEST).await;
+        let own = Header { slot: request.slot, generation: request.generation, ..Header::new(Kind::CalleeItems) };
+        let items = Header { kind: Kind::CallerItems, callback: 9, flags: 0, ..open };
+        caller.node.submit_big(items, &[], &[&payload]);
+        let there = callee.until(Kind::CallerItems as u8).await;
+        callee.node.submit_big(own, &[], &[&payload]);
+        let back = caller.until(Kind::CalleeItems as u8).await;
+        assert_eq!((there.callback, there.flags, back.flags), (9, flags::BIG, flags::BIG));
+        for (script, seen) in [(&callee, there), (&caller, back)] {
+            let token = u32::from_le_bytes(seen.payload.try_into().unwrap());
+            assert!(script.node.take_big(token).as_ref() == Some(&payload), "the payload differs");
+        }
+        caller.node.submit_big(items, &[], &[&numbered(1, 3 << 20)]);
+        let refused = callee.until(Kind::CallerItems as u8).await;
+        assert_eq!((refused.flags, refused.callback), (flags::REFUSED, ErrorCode::PayloadTooLarge as u32));
+        // Broken MessagePack never reaches JavaScript.
+        callee.node.submit(&own.frame(&[0xdd, 0xff, 0xff, 0xff, 0xff]));
+        let refused = caller.until(Kind::CalleeItems as u8).await;
+        assert_eq!((refused.flags, refused.callback), (flags::REFUSED, ErrorCode::PayloadRejected as u32));
+    });
+}
+
+#[test]
 fn a_node_whose_controller_was_closed_finds_the_next_one() {
     on_both(defaults(), async |world: World| {
         let mut script = connected(&world, "node", |_| {}).await;

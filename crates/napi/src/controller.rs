@@ -1,8 +1,8 @@
 //! The handle of a controller in this process.
 
-use crate::dto::{AddressDto, ControllerDto, ControllerFigures, Failure, bytes, duration};
+use crate::dto::{AddressDto, ControllerDto, ControllerFigures, Failure, StoppedNodesDto, bytes, duration};
 use crate::node::address;
-use daffi_core::controller::{Controller, ControllerOptions};
+use daffi_core::controller::{Controller, ControllerOptions, StoppedNodes};
 use daffi_core::transport::Address;
 use napi::Env;
 use napi::bindgen_prelude::*;
@@ -68,6 +68,20 @@ impl NativeController {
         daffi_core::runtime::spawn(move || async move {
             core.close(duration(drain_ms)).await;
             deferred.resolve(|_| Ok(()));
+        })
+        .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+        Ok(promise)
+    }
+
+    /// Asks all nodes but the one in this process to stop; resolves when they have left, or after
+    /// `timeoutMs`.
+    #[napi(catch_unwind, ts_return_type = "Promise<StoppedNodesDto>")]
+    pub fn stop_nodes<'env>(&self, env: &'env Env, timeout_ms: f64) -> Result<Object<'env>> {
+        let core = self.core.clone();
+        let (deferred, promise) = env.create_deferred()?;
+        daffi_core::runtime::spawn(move || async move {
+            let StoppedNodes { stopped, remaining } = core.stop_nodes(duration(timeout_ms)).await;
+            deferred.resolve(|_| Ok(StoppedNodesDto { stopped, remaining }));
         })
         .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
         Ok(promise)

@@ -68,6 +68,13 @@ pub struct NodeDto {
     pub inline: bool,
 }
 
+/// Nodes that were asked to stop, by name.
+#[napi(object)]
+pub struct StoppedNodesDto {
+    pub stopped: Vec<String>,
+    pub remaining: Vec<String>,
+}
+
 /// Figures of a controller.
 #[napi(object)]
 pub struct ControllerFigures {

@@ -1,7 +1,7 @@
 //! What a frame is for, and the flags that qualify it.
 
 /// The kind of a frame, byte 4 of its header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
     /// Node to controller, first: who it is. Body: [`Hello`](crate::control::Hello).
@@ -29,6 +29,9 @@ pub enum Kind {
     /// Controller to node: what changed among the nodes. Body:
     /// [`RegistryChange`](crate::control::RegistryChange).
     RegistryChange = 10,
+    /// Controller to node: it should stop; the process of the controller wants all to. Body:
+    /// [`Goodbye`](crate::control::Goodbye).
+    Stop = 11,
     /// A call of a callback. `callback` is its id, the payload its arguments.
     Request = 16,
     /// The outcome of a call. `callback` is 0 or an [`ErrorCode`](crate::ErrorCode).
@@ -41,6 +44,19 @@ pub enum Kind {
     RequestPart = 20,
     /// A further piece of a response that was announced as fragmented.
     ResponsePart = 21,
+    /// Caller to callee, on a streamed call: the next items of its source. `callback` is the number
+    /// of the first, from 0; `LAST` says that the source has ended.
+    CallerItems = 22,
+    /// Callee to caller, on a streamed call: the next items of the outcome, numbered as above.
+    CalleeItems = 23,
+    /// Caller to callee: how many items of the outcome may be sent in all, in `callback`. No body.
+    CallerCredit = 24,
+    /// Callee to caller: how many items of the source may be sent in all, in `callback`. No body.
+    CalleeCredit = 25,
+    /// A further piece of `CallerItems` that were announced as fragmented.
+    CallerItemsPart = 26,
+    /// A further piece of `CalleeItems` that were announced as fragmented.
+    CalleeItemsPart = 27,
 }
 
 impl Kind {
@@ -58,14 +74,32 @@ impl Kind {
             8 => Self::Goodbye,
             9 => Self::Register,
             10 => Self::RegistryChange,
+            11 => Self::Stop,
             16 => Self::Request,
             17 => Self::Response,
             18 => Self::Cancel,
             19 => Self::Transfer,
             20 => Self::RequestPart,
             21 => Self::ResponsePart,
+            22 => Self::CallerItems,
+            23 => Self::CalleeItems,
+            24 => Self::CallerCredit,
+            25 => Self::CalleeCredit,
+            26 => Self::CallerItemsPart,
+            27 => Self::CalleeItemsPart,
             _ => return None,
         })
+    }
+
+    /// What the further pieces of a fragmented frame of this kind are sent as.
+    #[must_use]
+    pub const fn part(self) -> Self {
+        match self {
+            Self::Response => Self::ResponsePart,
+            Self::CallerItems => Self::CallerItemsPart,
+            Self::CalleeItems => Self::CalleeItemsPart,
+            _ => Self::RequestPart,
+        }
     }
 }
 
@@ -82,6 +116,12 @@ pub mod flags {
     pub const FRAGMENTED: u8 = 1 << 3;
     /// On a part: the last one. On a fragmented frame: it holds the whole payload, no part follows.
     pub const LAST: u8 = 1 << 4;
+    /// On a request: the outcome may come as items, ended by the response.
+    pub const STREAM: u8 = 1 << 5;
+    /// On a request with `STREAM`: items of the caller follow, there are no other arguments.
+    pub const SOURCE: u8 = 1 << 6;
+    /// Never on the wire, on items: they were refused on arrival, and `callback` is the error code.
+    pub const REFUSED: u8 = NO_REPLY;
     /// Never on the wire: the body lies outside the completion buffer of a node's link, and the
     /// payload in it is the token to take it with.
     pub const BIG: u8 = 1 << 7;

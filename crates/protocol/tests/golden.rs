@@ -128,6 +128,7 @@ fn what_keeps_a_connection_is_as_it_was() {
         &Register { add: vec!["add".into(), "ünï".into()], remove: vec!["old".into()] },
     );
     control("registry_change", Kind::RegistryChange, &registry());
+    control("stop", Kind::Stop, &Goodbye { reason: "killAll()".into() });
 }
 
 #[test]
@@ -168,6 +169,21 @@ fn what_is_attached_or_in_pieces_is_as_it_was() {
     let last = Header { kind: Kind::ResponsePart, flags: flags::LAST, ..response() };
     data("response_last_part", last, &[], &RESULT);
     assert_eq!(extension::total(&total), Some(3));
+}
+
+#[test]
+fn streams_are_as_they_were() {
+    let open = Header { node: 2, flags: flags::STREAM | flags::SOURCE, ..request() };
+    data("request_with_source", open, &[], &[0x90]);
+    let from_caller = Header { kind: Kind::CallerItems, flags: flags::LAST, callback: 300, ..request() };
+    data("caller_items", from_caller, &[], &ARGUMENTS);
+    let from_callee = Header { kind: Kind::CalleeItems, ..response() };
+    data("callee_items", from_callee, &[], &ARGUMENTS);
+    data("caller_credit", Header { kind: Kind::CallerCredit, callback: 1024, ..request() }, &[], &[]);
+    data("callee_credit", Header { kind: Kind::CalleeCredit, callback: 1024, ..response() }, &[], &[]);
+    data("caller_items_part", Header { kind: Kind::CallerItemsPart, ..from_caller }, &[], &ARGUMENTS[2..]);
+    let part = Header { kind: Kind::CalleeItemsPart, flags: flags::LAST, ..from_callee };
+    data("callee_items_part", part, &[], &ARGUMENTS[2..]);
 }
 
 #[test]

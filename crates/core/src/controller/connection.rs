@@ -262,7 +262,28 @@ impl Batch {
                     }
                     Route::Drop
                 }
+                (true, Kind::CallerItems) => {
+                    if let Some(orphan) = router.cancel(peer.index, header.slot, header.generation) {
+                        hub.answer_later(orphan.callee, cancel_frame(peer.index, orphan.slot, orphan.generation));
+                    }
+                    Route::Answer(ErrorCode::PayloadTooLarge)
+                }
+                (true, Kind::CalleeItems) => {
+                    if let Some(lost) = router.abandon(peer.index, header.slot, header.generation) {
+                        let code = ErrorCode::PayloadTooLarge;
+                        hub.answer_later(lost.caller, error_frame(peer.index, lost.slot, lost.generation, code));
+                        hub.answer_later(peer.index, cancel_frame(lost.caller, header.slot, header.generation));
+                    }
+                    Route::Drop
+                }
                 _ => router.route(peer.index, &mut header),
+            };
+            let route = match route {
+                Route::ForwardLast(to) => {
+                    hub.answer_later(peer.index, cancel_frame(to, sent.slot, sent.generation));
+                    Route::Forward(to)
+                }
+                route => route,
             };
             match route {
                 Route::Forward(to) => {
@@ -291,7 +312,7 @@ impl Batch {
                     is_adjacent = false;
                     self.answers.extend_from_slice(&error_frame(0, sent.slot, sent.generation, code));
                 }
-                Route::Drop => is_adjacent = false,
+                Route::Drop | Route::ForwardLast(_) => is_adjacent = false,
                 Route::Violation(why) => {
                     return Err(CoreError::new(ErrorCode::Protocol, format!("The node sent {why}.")));
                 }
@@ -378,6 +399,11 @@ fn is_over(hub: &Hub, header: Header, frame: &[u8]) -> bool {
 /// An answer that the controller gives in place of `node`, or for itself when that is 0.
 pub(super) fn error_frame(node: u32, slot: u32, generation: u32, code: ErrorCode) -> [u8; HEADER_BYTES] {
     Header { node, slot, generation, callback: code as u32, ..Header::new(Kind::Response) }.encode()
+}
+
+/// Tells a callee that `node` no longer wants the outcome of a call.
+fn cancel_frame(node: u32, slot: u32, generation: u32) -> [u8; HEADER_BYTES] {
+    Header { node, slot, generation, ..Header::new(Kind::Cancel) }.encode()
 }
 
 fn unreadable() -> CoreError {

@@ -4,7 +4,7 @@ use super::connection::{self, error_frame};
 use super::peer::Peer;
 use super::registry::split;
 use super::router::Router;
-use super::{ControllerOptions, Counters};
+use super::{ControllerOptions, Counters, StoppedNodes};
 use crate::auth::Secret;
 use crate::error::CoreError;
 use crate::handshake::{self, Accepted};
@@ -52,6 +52,8 @@ pub(super) struct Hub {
     is_ending: Cell<bool>,
     /// Rings, while stopping, when something ended.
     ended: Notify,
+    /// Rings when a node has left.
+    departed: Notify,
 }
 
 impl Hub {
@@ -74,6 +76,7 @@ impl Hub {
             is_stopping: Cell::new(false),
             is_ending: Cell::new(false),
             ended: Notify::new(),
+            departed: Notify::new(),
         })
     }
 
@@ -239,6 +242,7 @@ impl Hub {
         }
         self.own_node.borrow_mut().take_if(|(index, _)| *index == peer.index);
         self.ended.notify_one();
+        self.departed.notify_waiters();
         if self.is_ending.get() {
             return;
         }
@@ -329,6 +333,32 @@ impl Hub {
             }
             self.settle();
         }
+    }
+
+    /// Asks all nodes but the own one to stop and waits until they have left, at most `timeout`.
+    pub async fn stop_nodes(self: Rc<Self>, timeout: Duration) -> StoppedNodes {
+        let own = self.own_node.borrow().as_ref().map(|(index, _)| *index);
+        let asked: Vec<Rc<Peer>> =
+            self.peers.borrow().values().filter(|peer| Some(peer.index) != own).cloned().collect();
+        let stop = Goodbye { reason: "The process of the controller asked all nodes to stop.".into() };
+        let bytes = Bytes::from(control::frame(Kind::Stop, &stop).unwrap_or_default());
+        for peer in &asked {
+            peer.send_shared(&self, &bytes);
+        }
+        self.settle();
+        let all_gone = async {
+            loop {
+                let departed = self.departed.notified();
+                if asked.iter().all(|peer| peer.is_gone.get()) {
+                    return;
+                }
+                departed.await;
+            }
+        };
+        let _ = tokio::time::timeout(timeout, all_gone).await;
+        let (stopped, remaining): (Vec<_>, Vec<_>) = asked.iter().partition(|peer| peer.is_gone.get());
+        let names = |peers: Vec<&Rc<Peer>>| peers.into_iter().map(|peer| peer.identity.name.clone()).collect();
+        StoppedNodes { stopped: names(stopped), remaining: names(remaining) }
     }
 
     /// Says goodbye to all and waits until the calls under way have ended, at most `drain`.

@@ -94,6 +94,15 @@ pub struct ControllerStats {
     pub unauthenticated: u64,
 }
 
+/// What became of the nodes that were asked to stop, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoppedNodes {
+    /// They have left.
+    pub stopped: Vec<String>,
+    /// They were still connected at the end of the wait.
+    pub remaining: Vec<String>,
+}
+
 #[derive(Debug, Default)]
 struct Counters {
     nodes: AtomicU64,
@@ -115,6 +124,7 @@ pub struct Controller {
 #[derive(Debug)]
 enum Command {
     Join(OwnedFd),
+    StopNodes { timeout: Duration, done: oneshot::Sender<StoppedNodes> },
     Close { drain: Duration, done: oneshot::Sender<()> },
 }
 
@@ -184,6 +194,16 @@ impl Controller {
         }
     }
 
+    /// Asks all nodes but the one in this process to stop, and waits until they have left, at most
+    /// `timeout`. For any thread.
+    pub async fn stop_nodes(&self, timeout: Duration) -> StoppedNodes {
+        let (done, stopped) = oneshot::channel();
+        if self.commands.send(Command::StopNodes { timeout, done }).await.is_err() {
+            return StoppedNodes::default();
+        }
+        stopped.await.unwrap_or_default()
+    }
+
     /// What it counts now. For any thread.
     #[must_use]
     pub fn stats(&self) -> ControllerStats {
@@ -220,6 +240,10 @@ async fn run(hub: Rc<Hub>, listener: Listener, secret: Rc<Secret>, mut commands:
             () = accept(&hub, &listener, &secret) => {}
             command = commands.recv() => match command {
                 Some(Command::Join(fd)) => join(&hub, fd),
+                Some(Command::StopNodes { timeout, done }) => {
+                    let hub = Rc::clone(&hub);
+                    tokio::task::spawn_local(async move { done.send(hub.stop_nodes(timeout).await) });
+                }
                 Some(Command::Close { drain, done }) => {
                     waiting.push(done);
                     break drain;

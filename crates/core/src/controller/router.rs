@@ -15,6 +15,8 @@ use rustc_hash::FxHashMap;
 pub enum Route {
     /// It goes to the node of this index; the header is rewritten for it.
     Forward(u32),
+    /// As `Forward`; its sender gets a cancel of the call, of whose request it will see no more.
+    ForwardLast(u32),
     /// Its sender gets an error in place of an answer.
     Answer(ErrorCode),
     /// It ends here.
@@ -177,6 +179,8 @@ impl Router {
             Kind::RequestPart => self.route_request_part(from, header),
             Kind::Cancel => self.route_cancel(from, header),
             Kind::Response | Kind::ResponsePart => self.route_answer(from, header),
+            Kind::CallerItems | Kind::CallerItemsPart | Kind::CallerCredit => self.route_to_callee(from, header),
+            Kind::CalleeItems | Kind::CalleeItemsPart | Kind::CalleeCredit => self.route_to_caller(from, header),
             _ => Route::Violation("a kind of frame that nodes do not send"),
         }
     }
@@ -189,6 +193,13 @@ impl Router {
         let Ticket { caller, caller_slot, caller_generation, state, .. } = ticket;
         let is_awaited = state & state::NO_REPLY == 0 && self.nodes.contains_key(&caller);
         is_awaited.then_some(Lost { caller, slot: caller_slot, generation: caller_generation })
+    }
+
+    /// Ends a call whose request may not go on. Gives its node and what that knows it by.
+    pub fn cancel(&mut self, caller: u32, slot: u32, generation: u32) -> Option<Orphan> {
+        let mut header = Header { slot, generation, ..Header::new(Kind::Cancel) };
+        let Route::Forward(callee) = self.route_cancel(caller, &mut header) else { return None };
+        Some(Orphan { callee, slot: header.slot, generation: header.generation })
     }
 
     fn route_request(&mut self, from: u32, header: &mut Header) -> Route {
@@ -330,7 +341,40 @@ impl Router {
         if is_end {
             self.release(from, slot, ticket);
         }
-        if self.nodes.contains_key(&ticket.caller) { Route::Forward(ticket.caller) } else { Route::Drop }
+        match self.nodes.contains_key(&ticket.caller) {
+            true if is_end && ticket.state & state::SENDING_ITEMS != 0 => Route::ForwardLast(ticket.caller),
+            true => Route::Forward(ticket.caller),
+            false => Route::Drop,
+        }
+    }
+
+    /// Items of a caller, and its credit: as far as its call goes.
+    fn route_to_callee(&mut self, from: u32, header: &mut Header) -> Route {
+        let Some((call, ticket)) = self.find_call(from, header) else { return Route::Drop };
+        if ticket.state & (state::CANCELLED | state::REQUESTING) != 0 {
+            return Route::Drop;
+        }
+        match header.kind {
+            Kind::CallerItems if is_continued(header) => ticket.state |= state::SENDING_ITEMS,
+            Kind::CallerItemsPart if header.flags & flags::LAST != 0 => ticket.state &= !state::SENDING_ITEMS,
+            _ => {}
+        }
+        address(header, from, call)
+    }
+
+    /// Items of a callee, and its credit: until it has answered.
+    fn route_to_caller(&mut self, from: u32, header: &mut Header) -> Route {
+        let Some(node) = self.nodes.get_mut(&from) else { return Route::Drop };
+        let found = node.tickets.find(header.slot, header.generation);
+        let Some(ticket) = found.filter(|ticket| ticket.state & (state::ANSWERING | state::NO_REPLY) == 0) else {
+            self.strays += 1;
+            return Route::Drop;
+        };
+        header.slot = ticket.caller_slot;
+        header.generation = ticket.caller_generation;
+        header.node = from;
+        let caller = ticket.caller;
+        if self.nodes.contains_key(&caller) { Route::Forward(caller) } else { Route::Drop }
     }
 
     /// The call that a caller's frame is about, with its ticket.

@@ -207,6 +207,56 @@ fn a_caller_that_leaves_has_its_calls_cancelled_and_their_answers_are_no_strays(
     assert_eq!((router.in_flight(), router.strays()), (0, 0));
 }
 
+#[test]
+fn items_and_credit_follow_their_call_both_ways_and_do_not_end_it() {
+    let mut router = Router::new(1);
+    let (caller, callee) = (router.join("caller", true), exposing(&mut router, "callee"));
+    let mut ticket = Header { flags: flags::STREAM, ..request(5) };
+    router.route(caller, &mut ticket);
+    for kind in [Kind::CallerItems, Kind::CallerItemsPart, Kind::CallerCredit] {
+        let mut there = Header { kind, callback: 9, ..request(5) };
+        assert_eq!(router.route(caller, &mut there), Route::Forward(callee));
+        assert_eq!((there.slot, there.generation, there.callback), (ticket.slot, ticket.generation, 9));
+    }
+    for kind in [Kind::CalleeItems, Kind::CalleeItemsPart, Kind::CalleeCredit] {
+        let mut back = Header { kind, ..answer(ticket) };
+        assert_eq!(router.route(callee, &mut back), Route::Forward(caller));
+        assert_eq!((back.node, back.slot, back.generation), (callee, 5, 7));
+    }
+    assert_eq!(router.route(callee, &mut answer(ticket)), Route::Forward(caller));
+    assert_eq!(router.route(caller, &mut Header { kind: Kind::CallerItems, ..request(5) }), Route::Drop);
+    assert_eq!(router.route(callee, &mut Header { kind: Kind::CalleeItems, ..answer(ticket) }), Route::Drop);
+    assert_eq!((router.in_flight(), router.strays()), (0, 1));
+}
+
+#[test]
+fn a_callee_that_answers_amid_the_callers_items_is_told_that_no_more_will_come() {
+    let mut router = Router::new(1);
+    let (caller, callee) = (router.join("caller", true), exposing(&mut router, "callee"));
+    let items = |flags| Header { kind: Kind::CallerItems, flags, ..request(5) };
+    let mut ticket = request(5);
+    router.route(caller, &mut ticket);
+    router.route(caller, &mut items(flags::FRAGMENTED));
+    assert_eq!(router.route(callee, &mut answer(ticket)), Route::ForwardLast(caller));
+    let mut ticket = request(5);
+    router.route(caller, &mut ticket);
+    router.route(caller, &mut items(flags::FRAGMENTED));
+    router.route(caller, &mut Header { kind: Kind::CallerItemsPart, ..items(flags::LAST) });
+    assert_eq!(router.route(callee, &mut answer(ticket)), Route::Forward(caller));
+}
+
+#[test]
+fn nothing_follows_a_cancel_and_a_call_is_cancelled_for_its_caller_once() {
+    let mut router = Router::new(1);
+    let (caller, callee) = (router.join("caller", true), exposing(&mut router, "callee"));
+    let mut ticket = request(5);
+    router.route(caller, &mut ticket);
+    let orphan = Orphan { callee, slot: ticket.slot, generation: ticket.generation };
+    assert_eq!(router.cancel(caller, 5, 7), Some(orphan));
+    assert_eq!(router.cancel(caller, 5, 7), None);
+    assert_eq!(router.route(caller, &mut Header { kind: Kind::CallerItems, ..request(5) }), Route::Drop);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Join(u8),
@@ -217,6 +267,7 @@ enum Step {
     AnswerPart { call: u8, is_last: bool },
     Cancel(u8),
     Drain(u8),
+    Items { call: u8, kind: Kind, flags: u8 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -230,6 +281,11 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (any::<u8>(), any::<bool>()).prop_map(|(call, is_last)| Step::AnswerPart { call, is_last }),
         1 => any::<u8>().prop_map(Step::Cancel),
         1 => (0u8..6).prop_map(Step::Drain),
+        5 => (any::<u8>(), 22u8..28, 0u8..4).prop_map(|(call, kind, bits)| Step::Items {
+            call,
+            kind: Kind::from_u8(kind).unwrap(),
+            flags: if bits & 1 != 0 { flags::FRAGMENTED } else { 0 } | if bits & 2 != 0 { flags::LAST } else { 0 },
+        }),
     ]
 }
 
@@ -268,7 +324,7 @@ impl World {
 
     fn answer(&mut self, router: &mut Router, known: Known, from: u32, mut header: Header) {
         let before = router.in_flight();
-        if let Route::Forward(to) = router.route(from, &mut header) {
+        if let Route::Forward(to) | Route::ForwardLast(to) = router.route(from, &mut header) {
             assert_eq!(from, known.callee, "an answer of a node that was not asked");
             assert_eq!(to, known.caller);
             assert_eq!((header.slot, header.generation), (known.asked.slot, known.asked.generation));
@@ -312,8 +368,24 @@ impl World {
                         self.end(caller, asked.slot, asked.generation);
                     }
                     Route::Drop => assert!(!wants_answer),
+                    Route::ForwardLast(_) => panic!("a request is never the last of its call"),
                     Route::Violation(why) => panic!("{why}"),
                 }
+            }
+            Step::Items { call, kind, flags } => {
+                let Some(known) = pick(&self.known, call) else { return };
+                let is_caller = matches!(kind, Kind::CallerItems | Kind::CallerItemsPart | Kind::CallerCredit);
+                let (from, to, sent, seen) = if is_caller {
+                    (known.caller, known.callee, known.asked, known.ticket)
+                } else {
+                    (known.callee, known.caller, known.ticket, known.asked)
+                };
+                let mut items = Header { kind, flags, ..sent };
+                let before = router.in_flight();
+                if let Route::Forward(there) = router.route(from, &mut items) {
+                    assert_eq!((there, items.slot, items.generation), (to, seen.slot, seen.generation));
+                }
+                assert_eq!(router.in_flight(), before, "items end no call");
             }
             Step::Part { call, is_last } => {
                 let Some(known) = pick(&self.known, call) else { return };

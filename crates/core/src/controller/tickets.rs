@@ -27,6 +27,8 @@ pub(super) mod state {
     pub const NO_REPLY: u8 = 1 << 3;
     /// A cancel has passed.
     pub const CANCELLED: u8 = 1 << 4;
+    /// The first piece of the caller's items has passed, its parts are still to come.
+    pub const SENDING_ITEMS: u8 = 1 << 5;
 }
 
 /// The calls under way at one node, by the slot that this controller allotted.

@@ -33,9 +33,8 @@ pub(super) struct Assemblies {
     next_token: u32,
 }
 
-/// Which call, and whether its request or its response: a node is caller and callee on one
-/// connection.
-type Key = (bool, u32, u32);
+/// Which call, and which of its payloads: a node is caller and callee on one connection.
+type Key = (Kind, u32, u32);
 
 #[derive(Debug)]
 struct Assembly {
@@ -133,16 +132,23 @@ impl Assemblies {
         Some(payload)
     }
 
-    /// The request with `header`'s call is no longer wanted.
-    pub(super) fn drop_request(&mut self, header: &Header) {
-        if let Some(assembly) = self.arriving.remove(&(false, header.slot, header.generation)) {
+    /// What is arriving of this kind for `header`'s call is no longer wanted.
+    pub(super) fn drop_payload(&mut self, kind: Kind, header: &Header) {
+        if self.arriving.is_empty() {
+            return;
+        }
+        if let Some(assembly) = self.arriving.remove(&(kind.part(), header.slot, header.generation)) {
             self.reserved -= assembly.total as u64;
         }
     }
 }
 
 fn key(header: &Header) -> Key {
-    (matches!(header.kind, Kind::Response | Kind::ResponsePart), header.slot, header.generation)
+    let kind = match header.kind {
+        Kind::ResponsePart | Kind::CallerItemsPart | Kind::CalleeItemsPart => header.kind,
+        kind => kind.part(),
+    };
+    (kind, header.slot, header.generation)
 }
 
 /// Most payloads that may arrive at once on one connection.

@@ -221,10 +221,24 @@ impl Inbox {
                 Ok(false)
             }
             Kind::Cancel => {
-                self.assemblies.drop_request(header);
+                self.assemblies.drop_payload(Kind::Request, header);
+                self.assemblies.drop_payload(Kind::CallerItems, header);
+                Ok(true)
+            }
+            Kind::CallerCredit | Kind::CalleeCredit => Ok(true),
+            Kind::CallerItems | Kind::CalleeItems => {
+                let (extension, payload) = body.split_at_checked(usize::from(header.ext_len)).unwrap_or((&[], body));
+                // A node sets this flag for itself only.
+                let is_claimed = header.flags & flags::REFUSED != 0;
+                if is_claimed || !is_sound(header, extension, payload) {
+                    refused_items(header, ErrorCode::PayloadRejected).write_over(frame);
+                }
                 Ok(true)
             }
             Kind::Request | Kind::Response | Kind::Transfer => {
+                if header.kind == Kind::Response {
+                    self.assemblies.drop_payload(Kind::CalleeItems, header);
+                }
                 let (extension, payload) = body.split_at_checked(usize::from(header.ext_len)).unwrap_or((&[], body));
                 if is_sound(header, extension, payload) {
                     return Ok(true);
@@ -236,7 +250,7 @@ impl Inbox {
                 self.refuse_request(header, ErrorCode::PayloadRejected);
                 Ok(false)
             }
-            Kind::RegistryChange | Kind::Goodbye => match prescan::prescan(body) {
+            Kind::RegistryChange | Kind::Goodbye | Kind::Stop => match prescan::prescan(body) {
                 Ok(()) => Ok(true),
                 Err(_) => Err(DecodeError::UnreadableBody(header.kind)),
             },
@@ -245,7 +259,7 @@ impl Inbox {
     }
 
     fn begin_piece(&mut self, header: &Header, extension: &[u8]) {
-        if matches!(header.kind, Kind::RequestPart | Kind::ResponsePart) {
+        if is_further_piece(header.kind) {
             return;
         }
         if let Err(code) = self.assemblies.begin(header, extension) {
@@ -267,11 +281,16 @@ impl Inbox {
     }
 
     fn refuse(&mut self, header: &Header, code: ErrorCode) {
-        if header.kind == Kind::Response {
-            let header = Header { ext_len: 0, ..refuse_response(header, code) };
-            self.made.extend(header.frame(&[]));
-        } else {
-            self.refuse_request(header, code);
+        match header.kind {
+            Kind::Response => {
+                let header = Header { ext_len: 0, ..refuse_response(header, code) };
+                self.made.extend(header.frame(&[]));
+            }
+            Kind::CallerItems | Kind::CalleeItems => {
+                let header = Header { ext_len: 0, ..refused_items(header, code) };
+                self.made.extend(header.frame(&[]));
+            }
+            _ => self.refuse_request(header, code),
         }
     }
 
@@ -320,10 +339,14 @@ fn read_some(socket: &Socket, buffers: &mut [IoSliceMut<'_>]) -> io::Result<Opti
 
 fn is_piece(header: &Header) -> bool {
     match header.kind {
-        Kind::RequestPart | Kind::ResponsePart => true,
-        Kind::Request | Kind::Response | Kind::Transfer => header.flags & flags::FRAGMENTED != 0,
+        kind if is_further_piece(kind) => true,
+        Kind::Request | Kind::Response | Kind::Transfer | Kind::CallerItems | Kind::CalleeItems => header.flags & flags::FRAGMENTED != 0,
         _ => false,
     }
+}
+
+const fn is_further_piece(kind: Kind) -> bool {
+    matches!(kind, Kind::RequestPart | Kind::ResponsePart | Kind::CallerItemsPart | Kind::CalleeItemsPart)
 }
 
 /// Whether the MessagePack of a payload may be decoded. Attachments are raw and need no look.
@@ -339,6 +362,11 @@ pub(super) fn is_sound(header: &Header, extension: &[u8], payload: &[u8]) -> boo
 /// The header of `header`'s answer turned into a failure; its body is not to be looked at.
 fn refuse_response(header: &Header, code: ErrorCode) -> Header {
     Header { callback: code as u32, flags: 0, ..*header }
+}
+
+/// As [`refuse_response`], for items.
+fn refused_items(header: &Header, code: ErrorCode) -> Header {
+    Header { callback: code as u32, flags: flags::REFUSED, ..*header }
 }
 
 /// Bytes read beside a piece that is read into its place: enough for small frames that pass.

@@ -7,7 +7,7 @@
 
 use crate::socket::Socket;
 use daffi_protocol::limits::FRAGMENT_BYTES;
-use daffi_protocol::{Header, Kind, codec, extension, flags};
+use daffi_protocol::{Header, codec, extension, flags};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
@@ -260,7 +260,7 @@ impl Plan {
             header.body_len = piece + u32::from(header.ext_len);
             [&header.encode()[..], &self.extension].concat()
         } else {
-            header.kind = if header.kind == Kind::Response { Kind::ResponsePart } else { Kind::RequestPart };
+            header.kind = header.kind.part();
             header.flags = if self.is_done() { flags::LAST } else { 0 };
             header.ext_len = 0;
             header.body_len = piece;
