@@ -10,7 +10,7 @@ use super::router::Route;
 use crate::error::CoreError;
 use crate::handshake::{self, decode_error};
 use bytes::BufMut;
-use daffi_protocol::control::{self, Register};
+use daffi_protocol::control::{self, Goodbye, Register};
 use daffi_protocol::limits::HEADER_BYTES;
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
 use std::io;
@@ -329,7 +329,12 @@ impl Batch {
         match header.kind {
             Kind::Ping => self.answers.extend_from_slice(&Header::new(Kind::Pong).encode()),
             Kind::Pong => {}
-            Kind::Goodbye => router.drain(peer.index),
+            Kind::Goodbye => {
+                router.drain(peer.index);
+                // Behind all calls that were routed to it before: from here on it gets no new ones.
+                let heard = Goodbye { reason: "No new calls will come.".into() };
+                self.answers.extend(control::frame(Kind::Goodbye, &heard).unwrap_or_default());
+            }
             Kind::Refused => return Err(CoreError::new(ErrorCode::ConnectionLost, "The node refused the connection.")),
             kind => {
                 let message = format!("The node sent {kind:?}, which has no place behind the handshake.");

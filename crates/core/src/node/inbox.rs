@@ -340,7 +340,9 @@ fn read_some(socket: &Socket, buffers: &mut [IoSliceMut<'_>]) -> io::Result<Opti
 fn is_piece(header: &Header) -> bool {
     match header.kind {
         kind if is_further_piece(kind) => true,
-        Kind::Request | Kind::Response | Kind::Transfer | Kind::CallerItems | Kind::CalleeItems => header.flags & flags::FRAGMENTED != 0,
+        Kind::Request | Kind::Response | Kind::Transfer | Kind::CallerItems | Kind::CalleeItems => {
+            header.flags & flags::FRAGMENTED != 0
+        }
         _ => false,
     }
 }
