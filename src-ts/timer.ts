@@ -1,24 +1,22 @@
 /** Waiting: timers of any length, and promises with a limit. */
+import { type Clock, type ClockTimer, systemClock } from './clock.js'
 
 /** Node fires a timer above this many milliseconds after one millisecond. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1
 
 /** Calls `ring` after `ms` milliseconds, however many. The answer takes the timer back. */
-export function startTimer(ms: number, ring: () => void): () => void {
-  const end = performance.now() + ms
-  let timer: NodeJS.Timeout
+export function startTimer(ms: number, ring: () => void, clock: Clock = systemClock): () => void {
+  const end = clock.now() + ms
+  let timer: ClockTimer
   const arm = (left: number): void => {
-    timer = setTimeout(
-      () => {
-        const rest = end - performance.now()
-        if (rest > 1) arm(rest)
-        else ring()
-      },
-      Math.min(left, LONGEST_TIMER_MS),
-    )
+    timer = clock.setTimer(Math.min(left, LONGEST_TIMER_MS), () => {
+      const rest = end - clock.now()
+      if (rest > 1) arm(rest)
+      else ring()
+    })
   }
   arm(ms)
-  return () => clearTimeout(timer)
+  return () => timer.clear()
 }
 
 /** What can be listened to for an abort: an `AbortSignal`, or something lighter in its place. */
@@ -36,6 +34,8 @@ export interface WaitLimits {
   signal?: CancelSignal | undefined
   /** The error at the end of the timeout. */
   onTimeout: () => unknown
+  /** @default the clock of the system */
+  clock?: Clock | undefined
 }
 
 /** A promise with a limit: `begin` gets its two ends and returns what undoes it, called once it is settled. */
@@ -70,6 +70,6 @@ export function waitUntil<T>(
       return
     }
     signal?.addEventListener('abort', onAbort)
-    if (timeoutMs > 0) stopTimer = startTimer(timeoutMs, () => fail(limits.onTimeout()))
+    if (timeoutMs > 0) stopTimer = startTimer(timeoutMs, () => fail(limits.onTimeout()), limits.clock)
   })
 }

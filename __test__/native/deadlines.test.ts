@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import test, { type ExecutionContext } from 'ava'
+import { systemClock } from '../../src-ts/clock.js'
 import { Deadlines } from '../../src-ts/native/deadlines.js'
+import { testClock } from '../../src-ts/testing/test-clock.js'
 
 interface Watched {
   deadlines: Deadlines
@@ -13,7 +15,7 @@ interface Watched {
 function watch(t: ExecutionContext): Watched {
   const expired: number[] = []
   const events = new EventTarget()
-  const deadlines = new Deadlines((slot) => {
+  const deadlines = new Deadlines(systemClock, (slot) => {
     expired.push(slot)
     events.dispatchEvent(new Event('expired'))
   })
@@ -93,7 +95,7 @@ test('a slot that was cleared can be set again, sooner or later than before', as
 test('an expired slot can be set again from within, and after the wheel stood still', async (t) => {
   const again: number[] = []
   const events = new EventTarget()
-  const deadlines = new Deadlines((slot) => {
+  const deadlines = new Deadlines(systemClock, (slot) => {
     again.push(slot)
     if (again.length < 4) deadlines.set(slot, 10)
     else events.dispatchEvent(new Event('done'))
@@ -172,4 +174,43 @@ test('after stop nothing passes, until something is set', async (t) => {
   deadlines.set(2, 10)
   await until(2)
   t.deepEqual(expired.toSorted(), [1, 2])
+})
+
+test('on a clock that is moved deadlines pass at their moment, however far it moves at once', async (t) => {
+  const clock = testClock()
+  const passed: [slot: number, moment: number][] = []
+  const deadlines = new Deadlines(clock, (slot) => passed.push([slot, clock.now()]))
+  const month = 30 * 86_400_000
+  deadlines.set(1, month)
+  deadlines.set(2, 2048 * 3 + 1)
+  deadlines.set(3, 5)
+  t.is(clock.pending, 1, 'one timer stands for all')
+  await clock.advance(4)
+  t.deepEqual(passed, [])
+  await clock.advance('60 days')
+  t.deepEqual(passed, [
+    [3, 5],
+    [2, 6145],
+    [1, month],
+  ])
+  t.is(clock.pending, 0)
+})
+
+test('a deadline far away costs few turns of the wheel', async (t) => {
+  const clock = testClock()
+  let turns = 0
+  const counted = {
+    now: () => clock.now(),
+    wall: () => clock.wall(),
+    setTimer: (ms: number, ring: () => void) => {
+      turns++
+      return clock.setTimer(ms, ring)
+    },
+  }
+  const deadlines = new Deadlines(counted, () => undefined)
+  deadlines.set(1, 86_400_000)
+  deadlines.set(2, 10)
+  await clock.advance('1 day')
+  t.is(deadlines.count, 0)
+  t.true(turns <= 4, `${turns} turns`)
 })

@@ -37,7 +37,7 @@ const VARIANT = /^ {4}([A-Z]\w+) = (\d+),$/gm
 test('kinds are those of the wire and of the events', (t) => {
   const wire = numbers(rust('protocol/src/kind.rs'), VARIANT)
   const events = numbers(rust('core/src/node/event.rs'), VARIANT)
-  t.is(Object.keys(wire).length, 16)
+  t.is(Object.keys(wire).length, 23)
   t.is(Object.keys(events).length, 4)
   const known = { ...wire, ...events }
   for (const [name, number] of Object.entries(Kind)) t.is(known[name], number, name)
@@ -48,11 +48,15 @@ test('flags are those of the wire', (t) => {
   const flags = numbers(rust('protocol/src/kind.rs'), CONSTANT)
   t.deepEqual(
     [...Object.values(flags)].toSorted((a, b) => a - b),
-    [1, 2, 4, 8, 16, 128],
+    [1, 2, 4, 8, 16, 32, 64, 128],
   )
   t.is(Flag.NoReply, flags.NO_REPLY as 1)
   t.is(Flag.Local, flags.LOCAL as 2)
   t.is(Flag.Attached, flags.ATTACHED as 4)
+  t.is(Flag.Last, flags.LAST as 16)
+  t.is(Flag.Stream, flags.STREAM as 32)
+  t.is(Flag.Source, flags.SOURCE as 64)
+  t.is(Flag.Refused, Flag.NoReply, 'as in `REFUSED: u8 = NO_REPLY`')
   t.is(Flag.Big, flags.BIG as 128)
 })
 

@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events'
 import test from 'ava'
+import { systemClock } from '../../src-ts/clock.js'
 import { PendingCalls } from '../../src-ts/native/pending.js'
 import type { CancelSignal } from '../../src-ts/timer.js'
 
@@ -11,7 +12,9 @@ interface Stopped {
 
 function table(maxCalls = 100): { pending: PendingCalls; stopped: Stopped[] } {
   const stopped: Stopped[] = []
-  const pending = new PendingCalls(maxCalls, (slot, timeoutMs, signal) => stopped.push({ slot, timeoutMs, signal }))
+  const pending = new PendingCalls(maxCalls, systemClock, (slot, timeoutMs, signal) =>
+    stopped.push({ slot, timeoutMs, signal }),
+  )
   return { pending, stopped }
 }
 
@@ -152,7 +155,7 @@ test('a timeout is told with its slot and length; a call that has ended has none
   const first = new Promise<Stopped>((resolve) => {
     told = resolve
   })
-  const pending = new PendingCalls(10, (slot, timeoutMs, signal) => told({ slot, timeoutMs, signal }))
+  const pending = new PendingCalls(10, systemClock, (slot, timeoutMs, signal) => told({ slot, timeoutMs, signal }))
   const alive = setInterval(() => {}, 60_000)
   t.teardown(() => clearInterval(alive))
   const [ended, given, waits] = [call(pending), call(pending), call(pending)]

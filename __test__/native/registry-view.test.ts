@@ -56,7 +56,7 @@ test('a change is given in names and seen from both sides', (t) => {
   t.is(view.indexOf('b'), 2)
   t.is(view.nodeName(2), 'b')
   t.is(view.names.get(8), 'g')
-  t.deepEqual(view.method('f'), { id: 7, others: 1 })
+  t.deepEqual(view.method('f'), { id: 7, name: 'f', others: 1 })
   t.is(view.method('h'), undefined)
   t.deepEqual(byName(view), [
     ['own', []],
@@ -113,7 +113,7 @@ test('a node that comes back under its name in one change stays, with what it ex
     ['own', []],
     ['b', ['f']],
   ])
-  t.deepEqual(view.method('f'), { id: 9, others: 1 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', others: 1 })
 })
 
 test('a name that is withdrawn and exposed again in one change stays exposed, under its new id', (t) => {
@@ -121,7 +121,7 @@ test('a name that is withdrawn and exposed again in one change stays exposed, un
   view.apply(change({ withdraws: [[1, [7]]] }))
   const told = view.apply(change({ names: [[9, 'f']], exposes: [[2, [9]]], withdraws: [[2, [7]]] }))
   t.deepEqual(told, { joined: [], left: [], added: [], removed: [] })
-  t.deepEqual(view.method('f'), { id: 9, others: 1 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', others: 1 })
   t.deepEqual([...(view.nodes.get('b') ?? [])], ['f'])
   t.is(view.names.get(7), 'f', 'a request under the old id may still be on its way')
 })
@@ -130,9 +130,9 @@ test('a name that moves to another node in one change is counted there', (t) => 
   const view = pair()
   view.apply(change({ withdraws: [[1, [7]]], joined: [[3, 'c']] }))
   view.apply(change({ names: [[9, 'f']], exposes: [[3, [9]]], left: [2] }))
-  t.deepEqual(view.method('f'), { id: 9, others: 1 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', others: 1 })
   view.apply(change({ withdraws: [[3, [9]]] }))
-  t.deepEqual(view.method('f'), { id: 9, others: 0 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', others: 0 })
 })
 
 test('clear forgets all, and tells it as nodes that left', (t) => {

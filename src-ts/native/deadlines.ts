@@ -1,23 +1,28 @@
+import type { Clock, ClockTimer } from '../clock.js'
+import { LONGEST_TIMER_MS } from '../timer.js'
+
 /**
  * Deadlines of pending calls: a wheel of buckets, linked through arrays that the slot of a call indexes. Setting and
  * clearing one takes no allocation; one timer stands for all.
  */
 export class Deadlines {
+  readonly #clock: Clock
   readonly #expire: (slot: number) => void
   /** First slot of each bucket, -1 for none. */
   readonly #heads = new Int32Array(BUCKETS).fill(-1)
   #next = new Int32Array(64)
   #previous = new Int32Array(64)
-  /** Milliseconds of `performance.now()`; 0 where none is set. */
+  /** Milliseconds of the clock; 0 where none is set. */
   #deadlines = new Float64Array(64)
   #count = 0
-  #timer: NodeJS.Timeout | undefined
+  #timer: ClockTimer | undefined
   #wakeAt = Number.POSITIVE_INFINITY
   /** Buckets before this tick are done. */
   #tick = 0
 
   /** @param expire - is told the slot whose deadline has passed; it is cleared already. */
-  constructor(expire: (slot: number) => void) {
+  constructor(clock: Clock, expire: (slot: number) => void) {
+    this.#clock = clock
     this.#expire = expire
   }
 
@@ -29,7 +34,7 @@ export class Deadlines {
   /** The call in `slot` ends in `timeoutMs` at the latest. */
   set(slot: number, timeoutMs: number): void {
     if (slot >= this.#next.length) this.#grow(slot)
-    const now = performance.now()
+    const now = this.#clock.now()
     const deadline = now + timeoutMs
     const bucket = Math.floor(deadline / TICK_MS) % BUCKETS
     const head = this.#heads[bucket] as number
@@ -57,20 +62,19 @@ export class Deadlines {
 
   /** Stops the timer; deadlines that are set do not pass any more. */
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#timer?.clear()
     this.#wakeAt = Number.POSITIVE_INFINITY
   }
 
   #arm(deadline: number, now: number): void {
-    clearTimeout(this.#timer)
+    this.#timer?.clear()
     this.#wakeAt = deadline
-    // A turn of the wheel at most: what is further away is met again.
-    this.#timer = setTimeout(this.#turn, Math.min(Math.ceil(deadline - now), TICK_MS * BUCKETS))
+    this.#timer = this.#clock.setTimer(Math.min(Math.ceil(deadline - now), LONGEST_TIMER_MS), this.#turn)
     this.#timer.unref()
   }
 
   readonly #turn = (): void => {
-    const now = performance.now()
+    const now = this.#clock.now()
     const last = Math.floor(now / TICK_MS)
     for (let tick = Math.max(this.#tick, last - BUCKETS + 1); tick <= last; tick++) {
       let slot = this.#heads[tick % BUCKETS] as number
@@ -88,18 +92,20 @@ export class Deadlines {
     if (this.#count > 0) this.#arm(this.#nearest(now), now)
   }
 
-  /** When to look again: the start of the first bucket with a deadline in this turn of the wheel. */
+  /** When to look again: the first deadline in the first bucket that has one in this turn of the wheel, else the first. */
   #nearest(now: number): number {
     const first = Math.floor(now / TICK_MS)
+    let nearest = Number.POSITIVE_INFINITY
     for (let tick = first; tick < first + BUCKETS; tick++) {
       let slot = this.#heads[tick % BUCKETS] as number
       while (slot >= 0) {
         const deadline = this.#deadlines[slot] as number
         if (deadline < (tick + 1) * TICK_MS) return Math.max(deadline, now + 1)
+        nearest = Math.min(nearest, deadline)
         slot = this.#next[slot] as number
       }
     }
-    return now + TICK_MS * BUCKETS
+    return nearest
   }
 
   #grow(slot: number): void {

@@ -1,15 +1,15 @@
 /** A promise and its two ends. */
-export interface Deferred {
-  readonly promise: Promise<void>
-  readonly resolve: () => void
+export interface Deferred<T = void> {
+  readonly promise: Promise<T>
+  readonly resolve: (value: T) => void
   readonly reject: (error: unknown) => void
 }
 
 /** A promise to be settled from outside. Whoever waits sees a rejection; nobody need wait. */
-export function defer(): Deferred {
-  let resolve!: () => void
+export function defer<T = void>(): Deferred<T> {
+  let resolve!: (value: T) => void
   let reject!: (error: unknown) => void
-  const promise = new Promise<void>((yes, no) => {
+  const promise = new Promise<T>((yes, no) => {
     resolve = yes
     reject = no
   })

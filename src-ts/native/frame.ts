@@ -9,10 +9,15 @@ export const Kind = {
   Goodbye: 8,
   Register: 9,
   RegistryChange: 10,
+  Stop: 11,
   Request: 16,
   Response: 17,
   Cancel: 18,
   Transfer: 19,
+  CallerItems: 22,
+  CalleeItems: 23,
+  CallerCredit: 24,
+  CalleeCredit: 25,
   /** Never on the wire: what the link itself tells. */
   Disconnected: 240,
   Failed: 241,
@@ -21,7 +26,16 @@ export const Kind = {
 } as const
 
 /** Bits of the flags of a frame. */
-export const Flag = { NoReply: 1, Local: 2, Attached: 4, Big: 128 } as const
+export const Flag = {
+  NoReply: 1,
+  Local: 2,
+  Attached: 4,
+  Last: 16,
+  Stream: 32,
+  Source: 64,
+  Refused: 1,
+  Big: 128,
+} as const
 
 /** Tags of extension entries. */
 export const Tag = { Timeout: 1, Attachments: 3 } as const

@@ -1,7 +1,9 @@
 /** What the layers above see of the addon: a link, a controller, and what both are given. */
 import type { TransferSource } from '../callback/transfer-source.js'
+import type { Clock } from '../clock.js'
 import type { DaffiError } from '../errors.js'
 import type { Address, Limits } from '../options.js'
+import type { ItemPort } from '../stream/flow.js'
 import type { CancelSignal } from '../timer.js'
 
 /** Names that came and went. */
@@ -21,6 +23,8 @@ export interface LinkEvents {
   /** The link will never connect: name in use, unauthorized, connect timeout. */
   failed(error: DaffiError): void
   registryChanged(change: RegistryChanges): void
+  /** The controller asks this node to stop. */
+  stopAsked(): void
 }
 
 /** Counters of a link. */
@@ -50,6 +54,21 @@ export interface Link {
   ): Promise<unknown>
   /** Resolves when the request has left this process. */
   post(method: string, args: readonly unknown[], node: number): Promise<void>
+  /**
+   * Sends a call to each of these nodes; the arguments are encoded once, as a rule. Never throws.
+   *
+   * @returns Why nothing was sent; then `answers` hears nothing.
+   */
+  requestAll(
+    method: string,
+    args: readonly unknown[],
+    nodes: readonly number[],
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+    answers: Answers,
+  ): unknown
+  /** As {@link Link.post} to each of these nodes. */
+  postAll(method: string, args: readonly unknown[], nodes: readonly number[]): Promise<void>
   transfer(
     node: number,
     source: TransferSource,
@@ -57,10 +76,64 @@ export interface Link {
     timeoutMs: number,
     signal: CancelSignal | undefined,
   ): Promise<unknown>
+  /**
+   * Asks a node for something of daffi's own: callback id 0. Never throws: it rejects.
+   *
+   * @param label - What errors call it. @default `method`
+   */
+  system(
+    node: number,
+    method: string,
+    args: readonly unknown[],
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+    label?: string,
+  ): Promise<unknown>
+  /** Tells a node something of daffi's own: best effort, and nobody hears how it went. */
+  tell(node: number, method: string, args: readonly unknown[]): void
+  /**
+   * Opens a streamed call once there is room. Rejects when it cannot; from then on `outcome` tells how it ends.
+   *
+   * @param node - Index of the node, 0 for any that yields.
+   * @param hasSource - Whether items of ours follow; then there are no `args`.
+   */
+  stream(
+    method: string,
+    args: readonly unknown[],
+    node: number,
+    hasSource: boolean,
+    signal: CancelSignal | undefined,
+    events: StreamEvents,
+  ): Promise<OpenStream>
+  /** Whether some other node has a generator of this name; with `node`, whether that one has. */
+  yields(method: string, node: number): boolean
   /** Resolves when the controller knows; sent again by the link after a reconnect. */
   expose(add: readonly string[], remove: readonly string[]): Promise<void>
   close(drainMs: number): Promise<void>
   stats(): LinkStats
+}
+
+/** What the caller of a streamed call is told while it is under way. */
+export interface StreamEvents {
+  items(first: number, items: readonly unknown[], bytes: number, isLarge: boolean): void
+  /** Items arrived that were too many bytes, or broken. */
+  refused(code: number): void
+  credit(limit: number): void
+}
+
+/** A streamed call under way, as its caller holds it. */
+export interface OpenStream {
+  /** Its result, or why it failed: told once, behind all items. */
+  readonly outcome: Promise<unknown>
+  readonly port: ItemPort
+  /** Ends it: `outcome` rejects with `reason`, the callee's signal aborts. */
+  cancel(reason: unknown): void
+}
+
+/** Told what each node of {@link Link.requestAll} came to, by its place in `nodes`. */
+export interface Answers {
+  answered(at: number, value: unknown): void
+  failed(at: number, error: unknown): void
 }
 
 /** Sends the outcome of a call: `code` 0 and its value, or an error code and its detail. */
@@ -72,12 +145,15 @@ export interface Names {
   readonly names: ReadonlyMap<number, string>
   /** The name of a node; one that has just left has none. */
   nodeName(index: number): string | undefined
+  /** Index of the node in the controller's own process, 0 where it has none. */
+  readonly controller: number
 }
 
 /** Where a link hands on what others ask of this node. */
 export interface Inbound {
   /** Calls that run. */
   readonly running: number
+  /** `callback` 0 is a system call. `local`: the controller attests that the sender is the same user on the same machine. */
   request(
     callback: number,
     args: unknown,
@@ -86,9 +162,30 @@ export interface Inbound {
     generation: number,
     wantsReply: boolean,
     timeoutMs: number,
+    local: boolean,
   ): void
-  /** `local`: the controller attests that the sender is the same user on the same machine. */
   transfer(payload: unknown, node: number, local: boolean, slot: number, generation: number, timeoutMs: number): void
+  /** A streamed call; with a source its items follow, and `args` is empty. */
+  stream(
+    callback: number,
+    args: unknown,
+    node: number,
+    slot: number,
+    generation: number,
+    timeoutMs: number,
+    hasSource: boolean,
+  ): void
+  items(
+    slot: number,
+    generation: number,
+    first: number,
+    items: readonly unknown[],
+    isLast: boolean,
+    bytes: number,
+    isLarge: boolean,
+  ): void
+  itemsRefused(slot: number, generation: number, code: number): void
+  credit(slot: number, generation: number, limit: number): void
   cancel(slot: number, generation: number): void
   /** The connection is gone: nobody waits for what runs. */
   abortAll(error: DaffiError): void
@@ -97,7 +194,10 @@ export interface Inbound {
 }
 
 /** Makes the other end of a link: it runs what arrives and hands outcomes to `respond`. */
-export type Serve = (names: Names, respond: Respond) => Inbound
+export type Serve = (names: Names, respond: Respond, ports: Ports) => Inbound
+
+/** Gives the callee of a streamed call what to send its items through. */
+export type Ports = (slot: number, generation: number) => ItemPort
 
 /** What every connection needs, on either side. */
 interface ConnectionOptions {
@@ -120,6 +220,8 @@ export interface LinkOptions extends ConnectionOptions {
   reconnect: { minMs: number; maxMs: number }
   /** Whether the JavaScript thread reads the socket itself. */
   inline: boolean
+  /** Where timeouts get their time from. */
+  clock: Clock
 }
 
 /** What a controller is started with. */
@@ -130,12 +232,16 @@ export interface ControllerOptions extends ConnectionOptions {
 /** A running controller. */
 export interface ControllerHandle {
   readonly address: Address
+  /** Asks all nodes but the one of this process to stop; resolves when they have left, or after `timeoutMs`. */
+  stopNodes(timeoutMs: number): Promise<{ stopped: string[]; remaining: string[] }>
   close(drainMs: number): Promise<void>
   stats(): LinkStats
 }
 
 /** The addon as Global uses it; tests put another one in its place. */
 export interface Native {
+  /** Where its nodes are, when that is not what the options say. */
+  readonly address?: Address
   /** Rejects with a ready error when the address cannot be had. */
   startController(options: ControllerOptions): Promise<ControllerHandle>
   openLink(options: LinkOptions, events: LinkEvents, serve: Serve): Link

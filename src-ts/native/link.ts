@@ -1,26 +1,18 @@
-import type { TransferSource } from '../callback/transfer-source.js'
-import {
-  callTimeout,
-  type DaffiError,
-  errorFromWire,
-  globalStopped,
-  PayloadTooLargeError,
-  RemoteCallError,
-  WireCode,
-} from '../errors.js'
+import { type DaffiError, errorFromWire, globalStopped, PayloadTooLargeError, WireCode } from '../errors.js'
 import { decodeFrom } from '../payload/decode.js'
-import { type CancelSignal, waitUntil } from '../timer.js'
+import type { CancelSignal } from '../timer.js'
 import type { NativeNode } from './binding.cjs'
 import { Completion } from './completion.js'
 import { type Deferred, DONE, defer } from './deferred.js'
 import { Exposed } from './exposed.js'
 import { Flag, HEADER_BYTES, Kind, padded } from './frame.js'
-import type { Inbound, Link, LinkEvents, LinkOptions, LinkStats, Serve } from './link-types.js'
-import { PendingCalls } from './pending.js'
-import { detailOf, remoteError, tooManyCalls, unknownMethod } from './refusals.js'
+import type { Inbound, Link, LinkEvents, LinkOptions, LinkStats, OpenStream, Respond, Serve } from './link-types.js'
+import { Outgoing } from './outgoing.js'
+import type { PendingCalls } from './pending.js'
+import { detailOf, remoteError } from './refusals.js'
 import { RegistryView, type WireChange } from './registry-view.js'
-import { Sent } from './sent.js'
-import { BIG, type Failure, Submission } from './submission.js'
+import { LinkStreams } from './streams.js'
+import { type Failure, Submission } from './submission.js'
 
 /**
  * A node's connection: frames into the submission, one flush a batch; frames out of the completion buffer, one wake-up a
@@ -29,37 +21,34 @@ import { BIG, type Failure, Submission } from './submission.js'
 export class NativeLink implements Link {
   readonly #native: NativeNode
   readonly #events: LinkEvents
-  readonly #options: LinkOptions
   readonly #registry = new RegistryView()
   readonly #pending: PendingCalls
   readonly #inbound: Inbound
   readonly #submission: Submission
   readonly #completion: Completion
-  readonly #sources = new Sent()
+  readonly #streams: LinkStreams
+  readonly #outgoing: Outgoing
   readonly #exposed = new Exposed((message) => this.#submission.appendControl(Kind.Register, message))
   /** What the native half holds for as long as it lives: emptied when the link is closed, so that the link can go. */
   readonly #bell: Bell = { ring: () => this.#drain() }
+  /** Settled when the controller has said that no new calls will come, or the connection is gone. */
+  #goodbye: Deferred = defer()
   #draining = false
   #closed: Deferred | undefined
   /** Connections that were lost so far. */
   #connection = 0
-  /** Calls that wait for room. */
-  #waiting = 0
   #strayResponses = 0
-  #calls = 0
 
   constructor(open: OpenNode, drainBytes: number, options: LinkOptions, events: LinkEvents, serve: Serve) {
-    this.#options = options
     this.#events = events
-    this.#pending = new PendingCalls(options.limits.maxPending, (slot, timeoutMs, signal) =>
-      this.#stopCall(slot, timeoutMs, signal),
-    )
-    this.#inbound = serve(this.#registry, (slot, generation, code, value) =>
-      this.#respond(slot, generation, code, value),
-    )
+    const respond: Respond = (slot, generation, code, value) => this.#respond(slot, generation, code, value)
+    this.#inbound = serve(this.#registry, respond, (slot, generation) => this.#streams.port(false, slot, generation))
     this.#native = open(doorbellOf(this.#bell))
     this.#completion = new Completion(this.#native, drainBytes)
     this.#submission = new Submission(this.#native, options.limits.maxPayload)
+    this.#streams = new LinkStreams(this.#submission, this.#completion, this.#inbound)
+    this.#outgoing = new Outgoing(options, this.#registry, this.#submission, this.#streams)
+    this.#pending = this.#outgoing.pending
     if (openLinks.size === 0) process.on('exit', flushAll)
     openLinks.add(this)
   }
@@ -83,67 +72,39 @@ export class NativeLink implements Link {
     timeoutMs: number,
     signal: CancelSignal | undefined,
   ): Promise<unknown> {
-    const method = this.#registry.method(name)
-    if (method === undefined || (method.others === 0 && node === 0)) return Promise.reject(this.#noCandidate(name))
-    if (signal?.aborted) return Promise.reject(signal.reason)
-    if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#options.limits.maxPending))
-    if (!this.#submission.isFree) {
-      return this.#whenFree(name, timeoutMs, signal, (leftMs) => this.request(name, args, node, leftMs, signal))
-    }
-    return new Promise((resolve, reject) => {
-      const slot = this.#pending.take(name, resolve, reject)
-      this.#calls++
-      const generation = this.#pending.generation(slot)
-      const failure = this.#submission.append(
-        Kind.Request,
-        0,
-        node,
-        slot,
-        generation,
-        method.id,
-        args,
-        timeoutMs,
-        'args',
-      )
-      if (failure !== undefined) this.#pending.reject(slot, (failure as Failure).error)
-      else if (timeoutMs > 0 || signal !== undefined) this.#pending.limit(slot, timeoutMs, signal)
-    })
+    return this.#outgoing.request(name, args, node, timeoutMs, signal)
   }
 
   post(name: string, args: readonly unknown[], node: number): Promise<void> {
-    const method = this.#registry.method(name)
-    if (method === undefined || (method.others === 0 && node === 0)) return Promise.reject(this.#noCandidate(name))
-    if (!this.#submission.isFree) {
-      if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#options.limits.maxPending))
-      return this.#whenFree(name, 0, undefined, () => this.post(name, args, node))
-    }
-    const failure = this.#submission.append(Kind.Request, Flag.NoReply, node, 0, 0, method.id, args, 0, 'args')
-    if (failure === BIG) return this.#postBig(name, method.id, args, node)
-    if (failure !== undefined) return Promise.reject(failure.error)
-    this.#calls++
-    return this.#submission.left
+    return this.#outgoing.post(name, args, node)
   }
 
-  async transfer(
-    node: number,
-    source: TransferSource,
-    args: readonly unknown[],
-    timeoutMs: number,
-    signal: CancelSignal | undefined,
-  ): Promise<unknown> {
-    const known = this.#sources.has(node, source.hash)
-    try {
-      const result = await this.#transferOnce(node, source, known ? null : source.text, args, timeoutMs, signal)
-      this.#sources.add(node, source.hash)
-      return result
-    } catch (error) {
-      if (!known || (error as DaffiError).code !== 'ERR_UNKNOWN_SOURCE') {
-        if (error instanceof RemoteCallError) this.#sources.add(node, source.hash)
-        throw error
-      }
-      // The node has dropped it since: send it again. Nothing has run.
-      return this.#transferOnce(node, source, source.text, args, timeoutMs, signal)
-    }
+  requestAll(...call: Parameters<Link['requestAll']>): unknown {
+    return this.#outgoing.requestAll(...call)
+  }
+
+  postAll(...call: Parameters<Link['postAll']>): Promise<void> {
+    return this.#outgoing.postAll(...call)
+  }
+
+  transfer(...call: Parameters<Link['transfer']>): Promise<unknown> {
+    return this.#outgoing.transfer(...call)
+  }
+
+  system(...call: Parameters<Link['system']>): Promise<unknown> {
+    return this.#outgoing.system(...call)
+  }
+
+  tell(...call: Parameters<Link['tell']>): void {
+    this.#outgoing.tell(...call)
+  }
+
+  stream(...call: Parameters<Link['stream']>): Promise<OpenStream> {
+    return this.#outgoing.stream(...call)
+  }
+
+  yields(name: string, node: number): boolean {
+    return this.#registry.yields(name, node)
   }
 
   expose(add: readonly string[], remove: readonly string[]): Promise<void> {
@@ -157,7 +118,10 @@ export class NativeLink implements Link {
       if (this.nodeIndex !== 0 && drainMs > 0) {
         this.#submission.appendControl(Kind.Goodbye, { reason: 'stop()' })
         this.#submission.flush()
-        await this.#inbound.idle(drainMs)
+        const begun = performance.now()
+        // Calls that were on their way are here when the controller has answered: they are waited for, too.
+        await settledWithin(this.#goodbye.promise, drainMs)
+        await this.#inbound.idle(Math.max(0, drainMs - (performance.now() - begun)))
       }
       this.#submission.flush()
       this.#native.close(CLOSE_FLUSH_MS)
@@ -168,7 +132,7 @@ export class NativeLink implements Link {
   stats(): LinkStats {
     const { queuedBytes, connections, inline } = this.#native.stats()
     return {
-      calls: this.#calls,
+      calls: this.#outgoing.made,
       liveCalls: this.#pending.count,
       runningCallbacks: this.#inbound.running,
       strayResponses: this.#strayResponses,
@@ -176,87 +140,6 @@ export class NativeLink implements Link {
       connections,
       inline: inline ? 1 : 0,
     }
-  }
-
-  /** Pieces need a slot until the last has arrived, so this one is answered; the answer is not looked at. */
-  #postBig(name: string, callback: number, args: readonly unknown[], node: number): Promise<void> {
-    if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#options.limits.maxPending))
-    const unheard = (): void => {}
-    const slot = this.#pending.take(name, unheard, unheard)
-    const generation = this.#pending.generation(slot)
-    const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, callback, args, 0, 'args')
-    if (failure !== undefined) {
-      const { error } = failure as Failure
-      this.#pending.reject(slot, error)
-      return Promise.reject(error)
-    }
-    this.#calls++
-    return this.#submission.left
-  }
-
-  #transferOnce(
-    node: number,
-    source: TransferSource,
-    text: string | null,
-    args: readonly unknown[],
-    timeoutMs: number,
-    signal: CancelSignal | undefined,
-  ): Promise<unknown> {
-    if (signal?.aborted) return Promise.reject(signal.reason)
-    if (this.nodeIndex === 0)
-      return Promise.reject(errorFromWire(WireCode.ConnectionLost, { method: TRANSFER, executed: 'no' }))
-    if (this.#isFull) return Promise.reject(tooManyCalls(TRANSFER, this.#options.limits.maxPending))
-    if (!this.#submission.isFree) {
-      const send = (leftMs: number): Promise<unknown> => this.#transferOnce(node, source, text, args, leftMs, signal)
-      return this.#whenFree(TRANSFER, timeoutMs, signal, send)
-    }
-    return new Promise((resolve, reject) => {
-      const slot = this.#pending.take(TRANSFER, resolve, reject)
-      this.#calls++
-      const payload = [source.hash, text, args]
-      const generation = this.#pending.generation(slot)
-      const failure = this.#submission.append(
-        Kind.Transfer,
-        0,
-        node,
-        slot,
-        generation,
-        0,
-        payload,
-        timeoutMs,
-        'transfer',
-      )
-      if (failure !== undefined) this.#pending.reject(slot, (failure as Failure).error)
-      else this.#pending.limit(slot, timeoutMs, signal)
-    })
-  }
-
-  /** Does what has to wait, once there is room and no value is being encoded; the wait counts as part of the call. */
-  async #whenFree<T>(
-    method: string,
-    timeoutMs: number,
-    signal: CancelSignal | undefined,
-    send: (leftMs: number) => Promise<T>,
-  ): Promise<T> {
-    const started = performance.now()
-    const limits = { timeoutMs, signal, onTimeout: () => callTimeout(method, timeoutMs, undefined, 'no') }
-    this.#waiting++
-    try {
-      await waitUntil<void>(limits, (resolve, reject) => {
-        this.#submission.room.then(resolve, reject)
-        return undefined
-      })
-    } finally {
-      this.#waiting--
-    }
-    return await send(timeoutMs > 0 ? Math.max(1, timeoutMs - (performance.now() - started)) : 0)
-  }
-
-  /** Calls that wait for an answer and those that wait for room share one bound. */
-  get #isFull(): boolean {
-    return this.#waiting > 0
-      ? this.#pending.count + this.#waiting >= this.#options.limits.maxPending
-      : this.#pending.isFull
   }
 
   /** The doorbell: takes everything that has arrived, in slices, and sends what that gave rise to. */
@@ -296,6 +179,9 @@ export class NativeLink implements Link {
         if (kind === Kind.Response) this.#takeResponse(word, (head >>> 8) & 0xff, payload, end)
         else if (kind === Kind.Request || kind === Kind.Transfer)
           this.#takeRequest(kind, word, (head >>> 8) & 0xff, payload, end)
+        else if (kind === Kind.CallerItems || kind === Kind.CalleeItems)
+          this.#streams.takeItems(kind, word, (head >>> 8) & 0xff, payload, end)
+        else if (kind === Kind.CallerCredit || kind === Kind.CalleeCredit) this.#streams.takeCredit(kind, word)
         else this.#takeOther(kind, word, payload, end)
       } catch (error) {
         // The program hears of it as of every uncaught error; the other frames of the batch are not to blame.
@@ -345,8 +231,12 @@ export class NativeLink implements Link {
       return
     }
     const wantsReply = (flags & Flag.NoReply) === 0
-    if (kind === Kind.Request) {
-      this.#inbound.request(words[word + 5] as number, value, node, slot, generation, wantsReply, timeoutMs)
+    if ((flags & Flag.Stream) !== 0 && kind === Kind.Request && wantsReply) {
+      const hasSource = (flags & Flag.Source) !== 0
+      this.#inbound.stream(words[word + 5] as number, value, node, slot, generation, timeoutMs, hasSource)
+    } else if (kind === Kind.Request) {
+      const local = (flags & Flag.Local) !== 0
+      this.#inbound.request(words[word + 5] as number, value, node, slot, generation, wantsReply, timeoutMs, local)
     } else {
       this.#inbound.transfer(value, node, (flags & Flag.Local) !== 0, slot, generation, timeoutMs)
     }
@@ -372,6 +262,7 @@ export class NativeLink implements Link {
       case Kind.Welcome: {
         const welcome = decodeFrom(this.#completion.buffer, payload, end, null) as Welcome
         this.#registry.own = welcome.node
+        this.#registry.controllerName = welcome.controller
         const changes = this.#registry.apply(welcome.registry)
         this.#exposed.tellAll()
         this.#events.registryChanged(changes)
@@ -386,6 +277,12 @@ export class NativeLink implements Link {
         this.#exposed.settle(this.#known ?? NOTHING)
         break
       }
+      case Kind.Goodbye:
+        this.#goodbye.resolve()
+        break
+      case Kind.Stop:
+        this.#events.stopAsked()
+        break
       case Kind.Cancel:
         this.#inbound.cancel(words[word + 3] as number, words[word + 4] as number)
         break
@@ -416,10 +313,11 @@ export class NativeLink implements Link {
 
   #disconnected(error: DaffiError): void {
     this.#connection++
-    this.#sources.clear()
+    this.#goodbye.resolve()
+    if (this.#closed === undefined) this.#goodbye = defer()
     this.#inbound.abortAll(error)
     const stopping = this.#closed !== undefined
-    this.#pending.rejectAll((method) =>
+    this.#outgoing.rejectAll((method) =>
       stopping
         ? globalStopped(`${method}()`, 'maybe')
         : errorFromWire(WireCode.ConnectionLost, { method, cause: error, message: error.message }),
@@ -441,15 +339,6 @@ export class NativeLink implements Link {
     this.#closed.resolve()
   }
 
-  /** A call ends before its answer: its caller gets the error, its callee a cancel. */
-  #stopCall(slot: number, timeoutMs: number, signal: CancelSignal | undefined): void {
-    const method = this.#pending.method(slot)
-    const generation = this.#pending.generation(slot)
-    // The callee answers a cancelled call too; until then the slot stays taken, so that no piece goes astray.
-    this.#pending.abandon(slot, signal === undefined ? callTimeout(method, timeoutMs) : signal.reason)
-    this.#submission.appendEmpty(Kind.Cancel, slot, generation)
-  }
-
   #respond(slot: number, generation: number, code: number, value: unknown): void {
     if (!this.#submission.isFree) {
       // Results wait as they are; their number is bounded by that of the calls that run.
@@ -469,12 +358,7 @@ export class NativeLink implements Link {
 
   /** What the controller has of this node, `undefined` while there is no connection. */
   get #known(): ReadonlySet<string> | undefined {
-    return this.nodeIndex === 0 ? undefined : this.#registry.nodes.get(this.#options.name)
-  }
-
-  #noCandidate(name: string): DaffiError {
-    if (this.nodeIndex === 0) return errorFromWire(WireCode.ConnectionLost, { method: name, executed: 'no' })
-    return unknownMethod(name, this.#registry.nodes, this.#options.name)
+    return this.nodeIndex === 0 ? undefined : this.#registry.ownNames
   }
 
   /** Hands everything to the system, blocking this thread: for a process that is about to exit. */
@@ -501,6 +385,17 @@ function doorbellOf(bell: Bell): () => void {
   return () => bell.ring?.()
 }
 
+/** Resolves with the promise, or after `ms`. */
+function settledWithin(promise: Promise<void>, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    void promise.then(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}
+
 /** Opens the native half; it rings the doorbell it is given. */
 export type OpenNode = (doorbell: () => void) => NativeNode
 
@@ -510,9 +405,6 @@ interface Welcome {
   local: boolean
   registry: WireChange
 }
-
-/** What errors call a transferred function. */
-const TRANSFER = 'transferAndCall'
 
 /** Longest run of the event loop's time for what arrives (RELIABILITY L5). */
 const SLICE_MS = 4

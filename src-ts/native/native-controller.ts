@@ -13,6 +13,10 @@ export class NativeControllerHandle implements ControllerHandle {
     this.address = native.address()
   }
 
+  stopNodes(timeoutMs: number): Promise<{ stopped: string[]; remaining: string[] }> {
+    return this.native.stopNodes(timeoutMs)
+  }
+
   close(drainMs: number): Promise<void> {
     return this.native.close(drainMs)
   }

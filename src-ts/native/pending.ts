@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js'
 import type { CancelSignal } from '../timer.js'
 import { Deadlines } from './deadlines.js'
 
@@ -26,10 +27,10 @@ export class PendingCalls {
   #count = 0
 
   /** @param stop - is called when a call ends before its answer: the callee should know. */
-  constructor(maxCalls: number, stop: StopCall) {
+  constructor(maxCalls: number, clock: Clock, stop: StopCall) {
     this.#maxCalls = maxCalls
     this.#stop = stop
-    this.#deadlines = new Deadlines((slot) => this.#stop(slot, this.#timeouts[slot] as number, undefined))
+    this.#deadlines = new Deadlines(clock, (slot) => this.#stop(slot, this.#timeouts[slot] as number, undefined))
   }
 
   /** Calls that wait. */
@@ -103,6 +104,11 @@ export class PendingCalls {
     this.#resolves[slot] = IGNORE
     this.#rejects[slot] = IGNORE
     reject(error)
+  }
+
+  /** Whether the caller of the call in `slot` has its outcome already. */
+  isAbandoned(slot: number): boolean {
+    return this.#abandoned[slot] === 1
   }
 
   /** Ends every call with the error that `error` gives for its method. */

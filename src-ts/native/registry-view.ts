@@ -1,3 +1,4 @@
+import { GENERATOR_PREFIX } from '../names.js'
 import type { RegistryChanges } from './link-types.js'
 
 /** A change as the controller sends it: docs/protocol.md, "Registry". */
@@ -15,16 +16,34 @@ export class RegistryView {
   readonly nodes: Map<string, Set<string>> = new Map()
   /** Callback id to name, for incoming requests. */
   readonly names: Map<number, string> = new Map()
+  /** What the controller has of this node, as it was told. */
+  readonly ownNames: Set<string> = new Set()
   readonly #indexes = new Map<string, number>()
   readonly #nodes = new Map<number, Node>()
   readonly #methods = new Map<string, Method>()
   readonly #methodsById = new Map<number, Method>()
   /** The own node's index. */
   own: number = 0
+  /** Name of the node in the controller's own process as the Welcome tells it; empty where there is none. */
+  controllerName: string = ''
+  /** Its index. One that takes the name after it has left has another, and is not taken for it. */
+  controller: number = 0
 
   /** The callback of this name, as far as it is known. */
   method(name: string): Method | undefined {
     return this.#methods.get(name)
+  }
+
+  /** Whether another node, or the node of this index, has a generator of this name. */
+  yields(name: string, index: number): boolean {
+    const method = this.#methods.get(GENERATOR_PREFIX + name)
+    if (method === undefined) return false
+    return index === 0 ? method.others > 0 : this.#nodes.get(index)?.ids.has(method.id) === true
+  }
+
+  /** The callback to stream to: the generator of this name where there is one. */
+  streamMethod(name: string, index: number): Method | undefined {
+    return this.#methods.get(this.yields(name, index) ? GENERATOR_PREFIX + name : name)
   }
 
   indexOf(node: string): number | undefined {
@@ -45,11 +64,12 @@ export class RegistryView {
       this.#indexes.set(name, index)
       this.nodes.set(name, node.callbacks)
       changes.joined.push(name)
+      if (this.controller === 0 && name === this.controllerName) this.controller = index
     }
     for (const [id, name] of change.names) {
       if (this.names.has(id)) continue
-      const method: Method = { id, others: 0 }
-      this.names.set(id, name)
+      const method: Method = { id, name, others: 0 }
+      this.names.set(id, name.startsWith(GENERATOR_PREFIX) ? name.slice(1) : name)
       this.#methodsById.set(id, method)
       // A name that all had withdrawn comes back under a higher id; who still has the old one is told off below.
       if ((this.#methods.get(name)?.id ?? 0) < id) this.#methods.set(name, method)
@@ -68,6 +88,9 @@ export class RegistryView {
     this.#methods.clear()
     this.#methodsById.clear()
     this.own = 0
+    this.ownNames.clear()
+    this.controllerName = ''
+    this.controller = 0
     return changes
   }
 
@@ -78,7 +101,9 @@ export class RegistryView {
       const name = this.names.get(id)
       if (name === undefined || node.ids.has(id)) continue
       node.ids.add(id)
-      if (index !== this.own) (this.#methodsById.get(id) as Method).others++
+      const method = this.#methodsById.get(id) as Method
+      if (index === this.own) this.ownNames.add(method.name)
+      else method.others++
       if (node.callbacks.has(name)) continue
       node.callbacks.add(name)
       changes.added.push([node.name, name])
@@ -90,7 +115,9 @@ export class RegistryView {
     if (node === undefined) return
     for (const id of ids) {
       if (!node.ids.delete(id)) continue
-      if (index !== this.own) (this.#methodsById.get(id) as Method).others--
+      const method = this.#methodsById.get(id) as Method
+      if (index === this.own) this.ownNames.delete(method.name)
+      else method.others--
       const name = this.names.get(id) as string
       // It may have the name under a later id already.
       if (this.#hasOtherId(node, name)) continue
@@ -100,8 +127,7 @@ export class RegistryView {
   }
 
   #hasOtherId(node: Node, name: string): boolean {
-    const id = this.#methods.get(name)?.id
-    return id !== undefined && node.ids.has(id)
+    return [name, GENERATOR_PREFIX + name].some((each) => node.ids.has(this.#methods.get(each)?.id ?? 0))
   }
 
   #leave(index: number, changes: RegistryChanges): void {
@@ -131,6 +157,8 @@ interface Node {
 export interface Method {
   /** What requests carry in its place. */
   readonly id: number
+  /** As the controller knows it. */
+  readonly name: string
   /** How many nodes other than this one expose it. */
   others: number
 }

@@ -17,6 +17,7 @@ export class Submission {
   readonly #native: Pick<NativeNode, 'submit' | 'submitBig'>
   readonly #maxPayload: number
   readonly #smallBytes: number
+  readonly #itemBytes: number
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   readonly #words = new Uint32Array(this.#buffer.buffer)
   /** Bytes of whole frames in the buffer. */
@@ -25,6 +26,8 @@ export class Submission {
   #held = false
   /** Set while a value is encoded in place: its getters may call again. */
   #encoding = false
+  /** Where the frame that was added last begins; -1 when it was a big one, or could not be added. */
+  #last = -1
   /** Settles the one-way calls of the frames in the buffer. */
   #left: Deferred | undefined
   /** Set while the native queue is above its soft limit. */
@@ -34,6 +37,7 @@ export class Submission {
     this.#native = native
     this.#maxPayload = maxPayload
     this.#smallBytes = Math.min(BIG_PAYLOAD_BYTES, maxPayload)
+    this.#itemBytes = Math.min(ITEM_BYTES, maxPayload)
   }
 
   /** Whether a frame may be written now: the queue has room and no value is being encoded. */
@@ -78,6 +82,7 @@ export class Submission {
     const extensionBytes = timeoutMs > 0 ? 8 : 0
     const start = this.#end + HEADER_BYTES + extensionBytes
     let end: number
+    this.#last = -1
     this.#encoding = true
     try {
       end = encodeInto(value, this.#buffer, start, start + this.#smallBytes, root)
@@ -95,9 +100,58 @@ export class Submission {
     return undefined
   }
 
+  /**
+   * Adds items of a stream, the first of number `first`. Gives the bytes of their payload; {@link BIG} when they are
+   * too many for a small frame: then nothing was written.
+   */
+  appendItems(
+    kind: number,
+    flags: number,
+    slot: number,
+    generation: number,
+    first: number,
+    items: readonly unknown[],
+  ): Failure | typeof BIG | number {
+    const start = this.#end + HEADER_BYTES
+    let end: number
+    this.#encoding = true
+    try {
+      end = encodeInto(items, this.#buffer, start, start + this.#itemBytes, 'items')
+    } catch (error) {
+      return { error }
+    } finally {
+      this.#encoding = false
+    }
+    if (end < 0) return BIG
+    this.#finish(kind, flags, 0, 0, slot, generation, first, end)
+    return end - start
+  }
+
+  /** Sends one item of a stream that is too large for a small frame. */
+  sendBigItem(kind: number, slot: number, generation: number, first: number, item: unknown): Failure | undefined {
+    return this.#sendBig(kind, 0, 0, slot, generation, first, [item], 0, 'items')
+  }
+
+  /**
+   * Adds the frame that was added last once more, for another call. False when it cannot be had: then append it anew.
+   * To be called right after the append, before anything else is written.
+   */
+  repeat(node: number, slot: number, generation: number): boolean {
+    if (this.#last < 0 || !this.isFree) return false
+    const bytes = padded(HEADER_BYTES + (this.#words[this.#last >> 2] as number))
+    // A flush has left its bytes where they were.
+    this.#buffer.copyWithin(this.#end, this.#last, this.#last + bytes)
+    const at = this.#end >> 2
+    this.#words[at + 2] = node
+    this.#words[at + 3] = slot
+    this.#words[at + 4] = generation
+    this.#advance(this.#end + bytes)
+    return true
+  }
+
   /** Adds a frame without payload; behind the one whose value is being encoded, if there is one. */
-  appendEmpty(kind: number, slot: number, generation: number): void {
-    this.#unlessEncoding(() => this.#finish(kind, 0, 0, 0, slot, generation, 0, this.#end + HEADER_BYTES))
+  appendEmpty(kind: number, slot: number, generation: number, callback: number = 0): void {
+    this.#unlessEncoding(() => this.#finish(kind, 0, 0, 0, slot, generation, callback, this.#end + HEADER_BYTES))
   }
 
   /** Adds a control message of at most some ten kilobytes. */
@@ -142,7 +196,7 @@ export class Submission {
     this.hasRoom()
   }
 
-  /** Fills in the header of the frame whose payload ends at `end`, and sees to the flush. */
+  /** Fills in the header of the frame whose payload ends at `end`. */
   #finish(
     kind: number,
     flags: number,
@@ -163,6 +217,12 @@ export class Submission {
     words[at + 5] = callback
     const next = padded(end)
     for (let byte = end; byte < next; byte++) this.#buffer[byte] = 0
+    this.#advance(next)
+  }
+
+  /** Counts in the frame that ends at `next`, and sees to the flush. */
+  #advance(next: number): void {
+    this.#last = this.#end
     this.#end = next
     if (next >= FLUSH_BYTES) this.flush()
     else if (!this.#flushScheduled && !this.#held) {
@@ -245,6 +305,9 @@ function bytesOf(words: Uint32Array): Uint8Array {
 }
 
 const PADDING: Uint8Array = new Uint8Array(8)
+
+/** Items up to this go in one frame: a chunk of a file or socket, 64 KiB, must not wait for the one before. */
+const ITEM_BYTES = 160 * 1024
 
 /** The value needs fragments, which need an answer. */
 export const BIG: unique symbol = Symbol('big')

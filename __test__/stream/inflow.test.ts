@@ -1,0 +1,89 @@
+import test from 'ava'
+import { WINDOW_ITEMS, widen } from '../../src-ts/stream/flow.js'
+import { EMPTY, Inflow, InLane } from '../../src-ts/stream/inflow.js'
+
+function lane(): { lane: InLane; credits: number[] } {
+  const credits: number[] = []
+  return { lane: new InLane((limit) => credits.push(limit)), credits }
+}
+
+test('items are taken in the order in which they came, those of several senders too', async (t) => {
+  const inflow = new Inflow(() => t.fail())
+  const [a, b] = [lane().lane, lane().lane]
+  t.true(inflow.push(a, 0, [1, 2], 2, false))
+  t.true(inflow.push(b, 0, ['x'], 1, false))
+  t.true(inflow.push(a, 2, [3], 1, false))
+  inflow.end(null)
+  const taken: unknown[] = []
+  for await (const item of inflow) taken.push(item)
+  t.deepEqual(taken, [1, 2, 'x', 3])
+  t.deepEqual(await inflow.next(), { value: undefined, done: true })
+})
+
+test('items that do not follow, come again or go beyond the credit are refused', (t) => {
+  const inflow = new Inflow(() => t.fail())
+  const { lane: sender } = lane()
+  t.false(inflow.push(sender, 1, [1], 1, false))
+  t.true(inflow.push(sender, 0, [1], 1, false))
+  t.false(inflow.push(sender, 0, [1], 1, false))
+  t.false(inflow.push(sender, 1, Array(WINDOW_ITEMS).fill(0), 1, false))
+  t.true(inflow.push(sender, 1, Array(WINDOW_ITEMS - 1).fill(0), 1, false))
+  t.false(inflow.push(sender, WINDOW_ITEMS, [1], 1, false))
+})
+
+test('credit is given as items are taken, not as they arrive', (t) => {
+  const inflow = new Inflow(() => t.fail())
+  const { lane: sender, credits } = lane()
+  inflow.push(
+    sender,
+    0,
+    Array.from({ length: WINDOW_ITEMS }, (_, at) => at),
+    10,
+    false,
+  )
+  t.deepEqual(credits, [])
+  for (let at = 0; at < WINDOW_ITEMS / 4; at++) t.is(inflow.take(), at)
+  t.deepEqual(credits, [WINDOW_ITEMS + WINDOW_ITEMS / 4])
+})
+
+test('many bytes and a large item earn their credit at once', (t) => {
+  const inflow = new Inflow(() => t.fail())
+  const { lane: sender, credits } = lane()
+  inflow.push(sender, 0, [1], 100, false)
+  inflow.push(sender, 1, [2], 128 * 1024, false)
+  inflow.push(sender, 2, [3], 0, true)
+  for (let at = 0; at < 3; at++) inflow.take()
+  t.deepEqual(credits, [WINDOW_ITEMS + 2, WINDOW_ITEMS + 3])
+  t.is(inflow.take(), EMPTY)
+})
+
+test('a count is put together again from its lower 32 bits', (t) => {
+  t.is(widen(2 ** 32 - 1, 3), 2 ** 32 + 3)
+  t.is(widen(2 ** 40 + 5, 5), 2 ** 40 + 5)
+  t.is(widen(2 ** 32 + 3, 2 ** 32 - 1), 2 ** 32 - 1)
+})
+
+test('a reader that waits gets the next item, the end, or the error behind the items', async (t) => {
+  const inflow = new Inflow(() => t.fail())
+  const { lane: sender } = lane()
+  const waiting = [inflow.next(), inflow.next(), inflow.next()]
+  inflow.push(sender, 0, ['a'], 1, false)
+  inflow.push(sender, 1, ['b'], 1, false)
+  inflow.end({ reason: new Error('lost') })
+  const [first, second] = await Promise.all(waiting.slice(0, 2))
+  t.deepEqual([first?.value, second?.value], ['a', 'b'])
+  await t.throwsAsync(waiting[2] as Promise<unknown>, { message: 'lost' })
+  t.true((await inflow.next()).done)
+})
+
+test('return() drops what is here, tells once, and lets later items pass unseen', async (t) => {
+  let left = 0
+  const inflow = new Inflow(() => left++)
+  const { lane: sender } = lane()
+  inflow.push(sender, 0, [1, 2], 1, false)
+  await inflow.return()
+  await inflow.return()
+  t.is(left, 1)
+  t.true(inflow.push(sender, 2, [3], 1, false))
+  t.true((await inflow.next()).done)
+})

@@ -1,0 +1,335 @@
+import type { TransferSource } from '../callback/transfer-source.js'
+import type { Clock } from '../clock.js'
+import { callTimeout, type DaffiError, errorFromWire, RemoteCallError, WireCode } from '../errors.js'
+import { type CancelSignal, waitUntil } from '../timer.js'
+import { defer } from './deferred.js'
+import { Flag, Kind } from './frame.js'
+import type { Answers, LinkOptions, OpenStream, StreamEvents } from './link-types.js'
+import { PendingCalls } from './pending.js'
+import { tooManyCalls, unknownMethod } from './refusals.js'
+import type { RegistryView } from './registry-view.js'
+import { Sent } from './sent.js'
+import type { LinkStreams } from './streams.js'
+import { BIG, type Failure, type Submission } from './submission.js'
+
+/** The calls that this node makes: each takes a slot and leaves as a frame. Hop 3 of ARCHITECTURE.md. */
+export class Outgoing {
+  /** Calls that wait for an answer. */
+  readonly pending: PendingCalls
+  readonly #name: string
+  readonly #maxPending: number
+  readonly #clock: Clock
+  readonly #registry: RegistryView
+  readonly #submission: Submission
+  readonly #streams: LinkStreams
+  readonly #sources = new Sent()
+  /** Calls that wait for room. */
+  #waiting = 0
+  #made = 0
+
+  constructor(
+    { name, limits, clock }: Pick<LinkOptions, 'name' | 'limits' | 'clock'>,
+    registry: RegistryView,
+    submission: Submission,
+    streams: LinkStreams,
+  ) {
+    this.#name = name
+    this.#maxPending = limits.maxPending
+    this.#clock = clock
+    this.#registry = registry
+    this.#submission = submission
+    this.#streams = streams
+    this.pending = new PendingCalls(limits.maxPending, clock, (slot, timeoutMs, signal) =>
+      this.#stopCall(slot, timeoutMs, signal),
+    )
+  }
+
+  /** Calls made so far. */
+  get made(): number {
+    return this.#made
+  }
+
+  request(
+    name: string,
+    args: readonly unknown[],
+    node: number,
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+  ): Promise<unknown> {
+    const method = this.#registry.method(name)
+    if (method === undefined || (method.others === 0 && node === 0)) return Promise.reject(this.#noCandidate(name))
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#maxPending))
+    if (!this.#submission.isFree) {
+      return this.#whenFree(name, timeoutMs, signal, (leftMs) => this.request(name, args, node, leftMs, signal))
+    }
+    return new Promise((resolve, reject) => {
+      const slot = this.pending.take(name, resolve, reject)
+      this.#made++
+      const generation = this.pending.generation(slot)
+      const failure = this.#submission.append(
+        Kind.Request,
+        0,
+        node,
+        slot,
+        generation,
+        method.id,
+        args,
+        timeoutMs,
+        'args',
+      )
+      if (failure !== undefined) this.pending.reject(slot, (failure as Failure).error)
+      else if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
+    })
+  }
+
+  post(name: string, args: readonly unknown[], node: number): Promise<void> {
+    const method = this.#registry.method(name)
+    if (method === undefined || (method.others === 0 && node === 0)) return Promise.reject(this.#noCandidate(name))
+    if (!this.#submission.isFree) {
+      if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#maxPending))
+      return this.#whenFree(name, 0, undefined, () => this.post(name, args, node))
+    }
+    const failure = this.#submission.append(Kind.Request, Flag.NoReply, node, 0, 0, method.id, args, 0, 'args')
+    if (failure === BIG) return this.#postBig(name, method.id, args, node)
+    if (failure !== undefined) return Promise.reject(failure.error)
+    this.#made++
+    return this.#submission.left
+  }
+
+  requestAll(
+    name: string,
+    args: readonly unknown[],
+    nodes: readonly number[],
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+    answers: Answers,
+  ): unknown {
+    const method = this.#registry.method(name)
+    if (method === undefined) return this.#noCandidate(name)
+    if (signal?.aborted) return signal.reason
+    const maxPending = this.#maxPending
+    if (this.pending.count + this.#waiting + nodes.length > maxPending) return tooManyCalls(name, maxPending)
+    let refusal: unknown
+    for (let at = 0; at < nodes.length && refusal === undefined; at++) {
+      const node = nodes[at] as number
+      const resolve = (value: unknown): void => answers.answered(at, value)
+      const reject = (error: unknown): void => {
+        if (refusal === undefined) answers.failed(at, error)
+      }
+      if (!this.#submission.isFree) {
+        this.request(name, args, node, timeoutMs, signal).then(resolve, reject)
+        continue
+      }
+      const slot = this.pending.take(name, resolve, reject)
+      const generation = this.pending.generation(slot)
+      this.#made++
+      if (at === 0 || !this.#submission.repeat(node, slot, generation)) {
+        const { id } = method
+        const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, id, args, timeoutMs, 'args')
+        if (failure !== undefined) {
+          const { error } = failure as Failure
+          if (at === 0) refusal = error
+          this.pending.reject(slot, error)
+          continue
+        }
+      }
+      if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
+    }
+    return refusal
+  }
+
+  async postAll(name: string, args: readonly unknown[], nodes: readonly number[]): Promise<void> {
+    const method = this.#registry.method(name)
+    if (method === undefined) throw this.#noCandidate(name)
+    const leaving: Promise<void>[] = []
+    for (const [at, node] of nodes.entries()) {
+      if (at === 0 || !this.#submission.repeat(node, 0, 0)) leaving.push(this.post(name, args, node))
+      else this.#made++
+    }
+    await Promise.all(leaving)
+    await this.#submission.left
+  }
+
+  async transfer(
+    node: number,
+    source: TransferSource,
+    args: readonly unknown[],
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+  ): Promise<unknown> {
+    const known = this.#sources.has(node, source.hash)
+    try {
+      const result = await this.#transferOnce(node, source, known ? null : source.text, args, timeoutMs, signal)
+      this.#sources.add(node, source.hash)
+      return result
+    } catch (error) {
+      if (!known || (error as DaffiError).code !== 'ERR_UNKNOWN_SOURCE') {
+        if (error instanceof RemoteCallError) this.#sources.add(node, source.hash)
+        throw error
+      }
+      // The node has dropped it since: send it again. Nothing has run.
+      return this.#transferOnce(node, source, source.text, args, timeoutMs, signal)
+    }
+  }
+
+  system(
+    node: number,
+    method: string,
+    args: readonly unknown[],
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+    label: string = method,
+  ): Promise<unknown> {
+    return this.#ask(Kind.Request, node, label, [method, ...args], timeoutMs, signal, 'args')
+  }
+
+  tell(node: number, method: string, args: readonly unknown[]): void {
+    const payload = [method, ...args]
+    if (this.#registry.own === 0 || !this.#submission.isFree) return
+    const failure = this.#submission.append(Kind.Request, Flag.NoReply, node, 0, 0, 0, payload, 0, 'args')
+    if (failure === BIG) this.#postBig(method, 0, payload, node).catch(() => undefined)
+  }
+
+  async stream(
+    name: string,
+    args: readonly unknown[],
+    node: number,
+    hasSource: boolean,
+    signal: CancelSignal | undefined,
+    events: StreamEvents,
+  ): Promise<OpenStream> {
+    const method = this.#registry.streamMethod(name, node)
+    if (method === undefined || (method.others === 0 && node === 0)) throw this.#noCandidate(name)
+    if (signal?.aborted) throw signal.reason
+    if (this.#isFull) throw tooManyCalls(name, this.#maxPending)
+    if (!this.#submission.isFree) {
+      return await this.#whenFree(name, 0, signal, () => this.stream(name, args, node, hasSource, signal, events))
+    }
+    const outcome = defer<unknown>()
+    const end = (settle: (value: unknown) => void) => (value: unknown) => {
+      this.#streams.close(slot)
+      settle(value)
+    }
+    const slot: number = this.pending.take(name, end(outcome.resolve), end(outcome.reject))
+    this.#made++
+    const generation = this.pending.generation(slot)
+    this.#streams.open(slot, generation, events)
+    const flags = hasSource ? Flag.Stream | Flag.Source : Flag.Stream
+    const failure = this.#submission.append(Kind.Request, flags, node, slot, generation, method.id, args, 0, 'args')
+    if (failure !== undefined) this.pending.reject(slot, (failure as Failure).error)
+    else if (signal !== undefined) this.pending.limit(slot, 0, signal)
+    const cancel = (reason: unknown): void => {
+      if (!this.pending.has(slot, generation) || this.pending.isAbandoned(slot)) return
+      this.pending.abandon(slot, reason)
+      this.#submission.appendEmpty(Kind.Cancel, slot, generation)
+    }
+    return { outcome: outcome.promise, port: this.#streams.port(true, slot, generation), cancel }
+  }
+
+  /** The connection is gone: all calls end with the error that `error` gives for their method. */
+  rejectAll(error: (method: string) => unknown): void {
+    this.#sources.clear()
+    this.pending.rejectAll(error)
+  }
+
+  /** Pieces need a slot until the last has arrived, so this one is answered; the answer is not looked at. */
+  #postBig(name: string, callback: number, args: readonly unknown[], node: number): Promise<void> {
+    if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#maxPending))
+    const unheard = (): void => {}
+    const slot = this.pending.take(name, unheard, unheard)
+    const generation = this.pending.generation(slot)
+    const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, callback, args, 0, 'args')
+    if (failure !== undefined) {
+      const { error } = failure as Failure
+      this.pending.reject(slot, error)
+      return Promise.reject(error)
+    }
+    this.#made++
+    return this.#submission.left
+  }
+
+  #transferOnce(
+    node: number,
+    source: TransferSource,
+    text: string | null,
+    args: readonly unknown[],
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+  ): Promise<unknown> {
+    return this.#ask(Kind.Transfer, node, TRANSFER, [source.hash, text, args], timeoutMs, signal, 'transfer')
+  }
+
+  /** Sends what is no call of a callback to one node. */
+  #ask(
+    kind: number,
+    node: number,
+    method: string,
+    payload: readonly unknown[],
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+    root: string,
+  ): Promise<unknown> {
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    if (this.#registry.own === 0)
+      return Promise.reject(errorFromWire(WireCode.ConnectionLost, { method, executed: 'no' }))
+    if (this.#isFull) return Promise.reject(tooManyCalls(method, this.#maxPending))
+    if (!this.#submission.isFree) {
+      const send = (leftMs: number): Promise<unknown> => this.#ask(kind, node, method, payload, leftMs, signal, root)
+      return this.#whenFree(method, timeoutMs, signal, send)
+    }
+    return new Promise((resolve, reject) => {
+      const slot = this.pending.take(method, resolve, reject)
+      this.#made++
+      const generation = this.pending.generation(slot)
+      const failure = this.#submission.append(kind, 0, node, slot, generation, 0, payload, timeoutMs, root)
+      if (failure !== undefined) this.pending.reject(slot, (failure as Failure).error)
+      else this.pending.limit(slot, timeoutMs, signal)
+    })
+  }
+
+  /** Does what has to wait, once there is room and no value is being encoded; the wait counts as part of the call. */
+  async #whenFree<T>(
+    method: string,
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+    send: (leftMs: number) => Promise<T>,
+  ): Promise<T> {
+    const clock = this.#clock
+    const started = clock.now()
+    const limits = { timeoutMs, signal, clock, onTimeout: () => callTimeout(method, timeoutMs, undefined, 'no') }
+    this.#waiting++
+    try {
+      await waitUntil<void>(limits, (resolve, reject) => {
+        this.#submission.room.then(resolve, reject)
+        return undefined
+      })
+    } finally {
+      this.#waiting--
+    }
+    return await send(timeoutMs > 0 ? Math.max(1, timeoutMs - (clock.now() - started)) : 0)
+  }
+
+  /** Calls that wait for an answer and those that wait for room share one bound. */
+  get #isFull(): boolean {
+    return this.#waiting > 0 ? this.pending.count + this.#waiting >= this.#maxPending : this.pending.isFull
+  }
+
+  /** A call ends before its answer: its caller gets the error, its callee a cancel. */
+  #stopCall(slot: number, timeoutMs: number, signal: CancelSignal | undefined): void {
+    const method = this.pending.method(slot)
+    const generation = this.pending.generation(slot)
+    // The callee answers a cancelled call too; until then the slot stays taken, so that no piece goes astray.
+    this.pending.abandon(slot, signal === undefined ? callTimeout(method, timeoutMs) : signal.reason)
+    this.#submission.appendEmpty(Kind.Cancel, slot, generation)
+  }
+
+  #noCandidate(name: string): DaffiError {
+    if (this.#registry.own === 0) return errorFromWire(WireCode.ConnectionLost, { method: name, executed: 'no' })
+    if (this.#registry.yields(name, 0)) return errorFromWire(WireCode.StreamRequired, { method: name })
+    return unknownMethod(name, this.#registry.nodes, this.#name)
+  }
+}
+
+/** What errors call a transferred function. */
+const TRANSFER = 'transferAndCall'

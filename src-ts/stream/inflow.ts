@@ -1,0 +1,177 @@
+/** Items that arrive: kept in order until they are taken, which lets the sender go on. */
+import { WINDOW_ITEMS, widen } from './flow.js'
+
+/** Nothing is there now. */
+export const EMPTY: unique symbol = Symbol('empty')
+
+/** What one sender sends. It may not go further than it was let. */
+export class InLane {
+  readonly #credit: (limit: number) => void
+  /** Items that have arrived. */
+  #arrived = 0
+  #taken = 0
+  /** Up to where the sender may go. */
+  #limit = WINDOW_ITEMS
+  /** Bytes that were taken since the sender was told. */
+  #bytes = 0
+
+  /** @param credit - tells the sender how many items it may send in all. */
+  constructor(credit: (limit: number) => void) {
+    this.#credit = credit
+  }
+
+  /** Items of this sender that were taken. */
+  get taken(): number {
+    return this.#taken
+  }
+
+  /** Counts in items that have arrived; false when they do not follow what came before, or go too far. */
+  arrive(first: number, count: number): boolean {
+    if (widen(this.#arrived, first) !== this.#arrived || this.#arrived + count > this.#limit) return false
+    this.#arrived += count
+    return true
+  }
+
+  take(): void {
+    this.#taken++
+    if (this.#limit - this.#taken <= WINDOW_ITEMS - CREDIT_ITEMS) this.#grant()
+  }
+
+  /** All items of a frame were taken. A large one is waited for. */
+  frameTaken(bytes: number, isLarge: boolean): void {
+    this.#bytes += bytes
+    if (isLarge || this.#bytes >= CREDIT_BYTES) this.#grant()
+  }
+
+  #grant(): void {
+    this.#limit = this.#taken + WINDOW_ITEMS
+    this.#bytes = 0
+    this.#credit(this.#limit)
+  }
+}
+
+/** A frame of items, not all taken yet. */
+interface Frame {
+  readonly lane: InLane
+  readonly items: readonly unknown[]
+  readonly bytes: number
+  readonly isLarge: boolean
+}
+
+/** Items of one or more senders, to be read once. At most {@link WINDOW_ITEMS} of each are held. */
+export class Inflow implements AsyncIterableIterator<unknown> {
+  readonly #frames: Frame[] = []
+  /** Frames before this one are done. */
+  #head = 0
+  /** The next item of the first frame. */
+  #index = 0
+  #ended = false
+  #error: { readonly reason: unknown } | null = null
+  readonly #waiting: Waiting[] = []
+  readonly #onReturn: () => void
+
+  /** @param onReturn - is called once when the reader wants no more. */
+  constructor(onReturn: () => void) {
+    this.#onReturn = onReturn
+  }
+
+  /** Adds a frame of items; false when its sender broke the rules. */
+  push(lane: InLane, first: number, items: readonly unknown[], bytes: number, isLarge: boolean): boolean {
+    if (!lane.arrive(first, items.length)) return false
+    if (this.#ended || items.length === 0) return true
+    this.#frames.push({ lane, items, bytes, isLarge })
+    this.#serve()
+    return true
+  }
+
+  /** No items will come any more; with an error, that is told behind those that are here. */
+  end(error: { readonly reason: unknown } | null): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#error = error
+    this.#serve()
+  }
+
+  /** The next item, {@link EMPTY} when none is here. */
+  take(): unknown {
+    const frame = this.#frames[this.#head]
+    if (frame === undefined) return EMPTY
+    const { lane, items } = frame
+    const item = items[this.#index++]
+    lane.take()
+    if (this.#index === items.length) {
+      this.#index = 0
+      this.#head++
+      if (this.#head === this.#frames.length) {
+        this.#frames.length = 0
+        this.#head = 0
+      } else if (this.#head >= KEPT_FRAMES) {
+        this.#frames.splice(0, this.#head)
+        this.#head = 0
+      }
+      lane.frameTaken(frame.bytes, frame.isLarge)
+    }
+    return item
+  }
+
+  next(): Promise<IteratorResult<unknown>> {
+    const value = this.#waiting.length === 0 ? this.take() : EMPTY
+    if (value !== EMPTY) return Promise.resolve({ value, done: false })
+    if (!this.#ended) return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    const error = this.#error
+    this.#error = null
+    return error === null ? Promise.resolve(DONE) : Promise.reject(error.reason)
+  }
+
+  /** The reader wants no more: what is here is dropped. */
+  return(): Promise<IteratorResult<unknown>> {
+    const wasOpen = !this.#ended
+    this.#frames.length = 0
+    this.#head = 0
+    this.#index = 0
+    this.#error = null
+    this.#ended = true
+    this.#serve()
+    if (wasOpen) this.#onReturn()
+    return Promise.resolve(DONE)
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return()
+  }
+
+  #serve(): void {
+    while (this.#waiting.length > 0) {
+      const value = this.take()
+      if (value === EMPTY && !this.#ended) return
+      const waiting = this.#waiting.shift() as Waiting
+      if (value !== EMPTY) waiting.resolve({ value, done: false })
+      else if (this.#error === null) waiting.resolve(DONE)
+      else {
+        waiting.reject(this.#error.reason)
+        this.#error = null
+      }
+    }
+  }
+}
+
+/** A reader that found nothing. */
+interface Waiting {
+  readonly resolve: (step: IteratorResult<unknown>) => void
+  readonly reject: (reason: unknown) => void
+}
+
+const DONE: IteratorReturnResult<undefined> = Object.freeze({ value: undefined, done: true })
+
+/** Items after which the sender is let on: a quarter of the window, so that it need not stop. */
+const CREDIT_ITEMS = WINDOW_ITEMS / 4
+
+/** Bytes after which the sender is let on: an eighth of what it may have under way. */
+const CREDIT_BYTES = 128 * 1024
+
+/** Frames that are done and not let go of yet. */
+const KEPT_FRAMES = 64
