@@ -35,19 +35,36 @@ test('what cannot be a callback is refused', (t) => {
     ['name', 5],
     ['', () => 1],
     ['a\nb', () => 1],
+    ['*items', () => 1],
     ['x'.repeat(129), () => 1],
     ['then', () => 1],
     ['__proto__', () => 1],
     [
+      'api',
       class Api {
-        f() {
-          return 1
-        }
+        f() {}
       },
     ],
-    [function* items() {}],
-    ['items', async function* items() {}],
+    [
+      class Api {
+        _hidden() {}
+      },
+    ],
+    [{}],
+    [[() => 1]],
+    [new Map()],
+    [Promise.resolve()],
     ['f', () => 1, { overide: true }],
+    ['f', () => 1, { override: 'yes' }],
+    ['f', () => 1, { checkArgs: 1 }],
+    ['f', () => 1, { alias: 'g' }],
+    [function f() {}, { alias: '' }],
+    [function f() {}, { alias: 'then' }],
+    [function f() {}, { alias: 5 }],
+    ['f', () => 1, { input: {} }],
+    ['f', () => 1, { input: [null] }],
+    ['f', () => 1, { output: () => true }],
+    ['f', () => 1, null],
   ]
   for (const args of wrong) {
     const error = t.throws(
@@ -58,6 +75,63 @@ test('what cannot be a callback is refused', (t) => {
     t.is(error.code, 'ERR_INVALID_OPTION')
   }
   t.is(registry.names().size, 0)
+})
+
+test('each refusal says what was given and what to do', (t) => {
+  const { callback } = setUp()
+  const of = (...args: unknown[]): string => {
+    const error = t.throws(() => (callback as (...args: unknown[]) => unknown)(...args), {
+      instanceOf: InitializationError,
+    })
+    return error.message
+  }
+  class Api {
+    f() {}
+  }
+  t.is(of(5), 'callback() was given 5. Give a function, or a name and a function.')
+  t.is(of('f', Api), 'callback() was given the class Api. Give a function, or the class alone: callback(Api).')
+  t.is(
+    of(() => 1),
+    "callback(): the function has no name. Give one: callback('name', fn).",
+  )
+  t.is(
+    of('f', () => 1, { alias: 'g' }),
+    'callback() was given the name "f" and `alias` "g". Give one of them.',
+  )
+  t.is(
+    of('f', () => 1, { override: 1 }),
+    'callback("f"): `override` is 1. Give true or false.',
+  )
+  t.is(
+    of('f', () => 1, { input: [{}] }),
+    'callback("f"): `input[0]` is {}, which is no Standard Schema. Give a schema of zod, valibot, arktype or another library with \'~standard\'.',
+  )
+  t.is(
+    of(new Map()),
+    'callback() was given [object Map], which has no public method. Give a function, a class, or an object with methods.',
+  )
+  t.is(
+    t.throws(() => (callback.withG as (fn: unknown) => unknown)(Api)).message,
+    'callback.withG() was given the class Api. Give a function, or the class alone: callback(Api).',
+  )
+})
+
+test('alias names a function, and generators are callbacks that are known as such', (t) => {
+  const { registry, callback } = setUp()
+  function add(a: number, b: number) {
+    return a + b
+  }
+  t.is(callback(add, { alias: 'plus' }), add)
+  callback(function* items() {})
+  callback('later', async function* () {}, { checkArgs: true })
+  callback.withG('withG', function* (g) {
+    yield g
+  })
+  t.deepEqual([...registry.names()], ['plus', 'items', 'later', 'withG'])
+  t.deepEqual(
+    [...registry.names()].map((name) => registry.lookup(name)?.isGenerator),
+    [false, true, true, true],
+  )
 })
 
 test('names of Object.prototype are names like others, and nothing unregistered is found', (t) => {
@@ -106,6 +180,16 @@ test('a registry of one Global stands in front of that of the process', (t) => {
   t.is(own.registry.lookup('add')?.fn(), 'process')
 })
 
+test('listeners hear when a name changes from a function to a generator or back', (t) => {
+  const process = setUp()
+  const own = setUp(process.registry)
+  process.callback('items', () => [1])
+  own.callback('items', function* () {}, { override: true })
+  own.callback('items', function* () {}, { override: true })
+  own.registry.unregister('items')
+  t.deepEqual(own.changes, ['added items', 'added items'])
+})
+
 test('withG gets the Global first, remotely from the dispatcher and locally from here', (t) => {
   const { registry, callback } = setUp()
   const greet = callback.withG(function greet(g, name: string) {
@@ -117,6 +201,14 @@ test('withG gets the Global first, remotely from the dispatcher and locally from
   t.true(entry?.withG)
   t.is(entry?.fn('remote g', 'Bob'), 'remote g greets Bob')
   t.true(registry.unregister(greet))
+})
+
+test('unregister refuses what can name nothing', (t) => {
+  const { registry } = setUp()
+  for (const wrong of [undefined, null, 5]) {
+    const error = t.throws(() => registry.unregister(wrong as never), { instanceOf: InitializationError })
+    t.is(error.message, `unregister() was given ${wrong}. Give a name, a function, a class or an instance.`)
+  }
 })
 
 test('checkArgs refuses too few and too many arguments', (t) => {

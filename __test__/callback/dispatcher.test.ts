@@ -1,10 +1,13 @@
 import test from 'ava'
+import type { Respond } from '../../src-ts/native/link-types.js'
 import { Dispatcher } from '../../src-ts/callback/dispatcher.js'
 import { findContext, getContext } from '../../src-ts/callback/context.js'
 import type { AnyFunction } from '../../src-ts/callback/callback.js'
 import { prepareSource } from '../../src-ts/callback/transfer-source.js'
+import { systemClock } from '../../src-ts/clock.js'
 import { errorFromWire, WireCode } from '../../src-ts/errors.js'
 import type { Global } from '../../src-ts/global.js'
+import { Middlewares } from '../../src-ts/middleware.js'
 import type { PeerInfo } from '../../src-ts/options.js'
 
 interface Outcome {
@@ -33,27 +36,32 @@ function serve(fns: Record<string, AnyFunction>, { maxRunning = 100, allows = tr
   const peers: PeerInfo[] = []
   const host = {
     g,
+    clock: systemClock,
+    middleware: new Middlewares(),
     lookup: (name: string) => {
       const fn = fns[name]
-      return fn === undefined ? undefined : { name, fn, withG, original: fn }
+      return fn === undefined ? undefined : { name, fn, withG, isGenerator: false, original: fn }
     },
     oneWayFailed: (error: unknown) => thrown.push(error),
     allowsTransfer: (peer: PeerInfo) => {
       peers.push(peer)
       return allows
     },
+    system: () => undefined,
   }
   const names = {
-    names: new Map(ids.map((name, id) => [id, name])),
+    names: new Map(ids.map((name, index) => [index + 1, name])),
     nodeName: (index: number) => (index === 2 ? 'b' : undefined),
+    controller: 2,
   }
-  const dispatcher = new Dispatcher(host, names, maxRunning, (slot, generation, code, value) => {
-    outcomes.push({ slot, generation, code, value })
+  const respond: Respond = (slot, generation, code, value) => outcomes.push({ slot, generation, code, value })
+  const dispatcher = new Dispatcher(host, names, maxRunning, respond, () => {
+    throw new Error('no streams here')
   })
   let slots = 0
   const call: Served['call'] = (name, args = [], { reply = true, timeoutMs = 0 } = {}) => {
     const slot = reply ? ++slots : 0
-    dispatcher.request(ids.indexOf(name), args, 2, slot, reply ? 7 : 0, reply, timeoutMs)
+    dispatcher.request(ids.indexOf(name) + 1 || 99, args, 2, slot, reply ? 7 : 0, reply, timeoutMs, true)
     return slot
   }
   return { dispatcher, outcomes, thrown, peers, call }

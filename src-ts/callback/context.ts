@@ -1,10 +1,11 @@
 /** What a callback can know of the call it answers. */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { type Clock, systemClock } from '../clock.js'
 import { GlobalContextError } from '../errors.js'
 import type { Global } from '../global.js'
 import type { AnyFunction } from './callback.js'
 
-/** The call that a callback answers. */
+/** The call that a callback answers. Calls made inside the callback end with it: `call/inherit.ts`. */
 export class CallContext {
   /** The Global that received the call. */
   readonly g: Global
@@ -12,20 +13,38 @@ export class CallContext {
   readonly caller: string
   /** When the caller stops waiting, in epoch milliseconds; `null` when it waits for ever. */
   readonly deadline: number | null
+  /** @internal Whether the caller has given up: this is a `CancelSignal`, lighter than an AbortController. */
+  aborted = false
+  /** @internal */
+  reason: unknown = undefined
+  /** @internal Whether calls made now end with it: its callback runs, and somebody waits for the result. */
+  isLimiting = true
   readonly #slot: number
   readonly #generation: number
+  readonly #clock: Clock
+  /** The deadline on a clock that never jumps. */
+  readonly #end: number
   // Made on first access: most callbacks never look, and a controller costs more than a small call.
   #controller: AbortController | null = null
-  #aborted = false
-  #reason: unknown = undefined
+  /** Calls made inside the callback. */
+  #listeners: (() => void)[] | null = null
 
   /** @internal */
-  constructor(g: Global, caller: string, slot: number, generation: number, deadline: number | null) {
+  constructor(
+    g: Global,
+    caller: string,
+    slot: number,
+    generation: number,
+    deadline: number | null,
+    clock: Clock = systemClock,
+  ) {
     this.g = g
     this.caller = caller
     this.deadline = deadline
     this.#slot = slot
     this.#generation = generation
+    this.#clock = clock
+    this.#end = deadline === null ? Number.POSITIVE_INFINITY : clock.now() + deadline - clock.wall()
   }
 
   /** Names the call among those under way at this node. */
@@ -37,17 +56,42 @@ export class CallContext {
   get signal(): AbortSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController()
-      if (this.#aborted) this.#controller.abort(this.#reason)
+      if (this.aborted) this.#controller.abort(this.reason)
     }
     return this.#controller.signal
   }
 
+  /** @internal Milliseconds to the deadline, infinite where there is none. */
+  get remainingMs(): number {
+    return this.#end - this.#clock.now()
+  }
+
   /** @internal */
   abort(reason: unknown): void {
-    if (this.#aborted) return
-    this.#aborted = true
-    this.#reason = reason
+    if (this.aborted) return
+    this.aborted = true
+    this.reason = reason
     this.#controller?.abort(reason)
+    const listeners = this.#listeners
+    this.#listeners = null
+    if (listeners !== null) for (const listener of listeners) listener()
+  }
+
+  /** @internal Its callback has ended, or nobody waits for the result: calls made from now on are not limited by it. */
+  release(): void {
+    this.isLimiting = false
+  }
+
+  /** @internal */
+  addEventListener(_type: 'abort', listener: () => void): void {
+    this.#listeners ??= []
+    this.#listeners.push(listener)
+  }
+
+  /** @internal */
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    const index = this.#listeners?.indexOf(listener) ?? -1
+    if (index >= 0) this.#listeners?.splice(index, 1)
   }
 }
 
@@ -55,6 +99,15 @@ const AsyncFunction = (async () => undefined).constructor
 const storage = new AsyncLocalStorage<CallContext>()
 /** The context while a callback's synchronous part runs. */
 let current: CallContext | null = null
+/** Whether the storage was ever used: asking it costs as much as a small part of a call, and most processes need not. */
+let isTracking = false
+/** Whether the context follows functions of every kind. */
+let isEverywhere = false
+
+/** Has the context follow callbacks of every kind and not `async` ones alone, at the price that is told below. */
+export function trackEverywhere(): void {
+  isEverywhere = true
+}
 
 /**
  * Calls `fn` so that `getContext()` gives `context` inside it.
@@ -68,7 +121,32 @@ export function runInContext(context: CallContext, fn: AnyFunction, args: readon
   const previous = current
   current = context
   try {
-    return fn.constructor === AsyncFunction ? storage.run(context, fn, ...args) : fn(...args)
+    if (isEverywhere) {
+      isTracking = true
+      return storage.run(context, beginWithin, fn, args)
+    }
+    if (fn.constructor !== AsyncFunction) return fn(...args)
+    isTracking = true
+    return storage.run(context, fn, ...args)
+  } finally {
+    current = previous
+  }
+}
+
+/** Calls `fn`; a lazy result, such as a call that begins when it is awaited, begins inside the context, too. */
+function beginWithin(fn: AnyFunction, args: readonly unknown[]): unknown {
+  const result = fn(...args)
+  const isLazy = typeof (result as { then?: unknown } | null | undefined)?.then === 'function'
+  return isLazy && !(result instanceof Promise) ? (async () => await result)() : result
+}
+
+/** As {@link runInContext}, for what goes on after it has returned, whatever `fn` is. */
+export function runAsyncInContext(context: CallContext, fn: AnyFunction, args: readonly unknown[]): unknown {
+  const previous = current
+  current = context
+  try {
+    isTracking = true
+    return storage.run(context, fn, ...args)
   } finally {
     current = previous
   }
@@ -92,5 +170,11 @@ export function getContext(): CallContext {
 
 /** As {@link getContext}, `undefined` outside a callback. */
 export function findContext(): CallContext | undefined {
-  return current ?? storage.getStore()
+  return current ?? (isTracking ? storage.getStore() : undefined)
+}
+
+/** The context that limits calls made here, `undefined` outside a callback and after its end. */
+export function limitingContext(): CallContext | undefined {
+  const context = findContext()
+  return context?.isLimiting === true ? context : undefined
 }

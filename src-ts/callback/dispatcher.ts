@@ -1,22 +1,39 @@
 /** The callee's half of a call: finds the function, runs it, hands its outcome back. Hop 12 of ARCHITECTURE.md. */
+import type { Clock } from '../clock.js'
 import { type DaffiError, WireCode } from '../errors.js'
-import type { Inbound, Names, Respond } from '../native/link-types.js'
+import { type IncomingMiddleware, type Middlewares, withIncoming } from '../middleware.js'
+import type { Inbound, Names, Ports, Respond } from '../native/link-types.js'
 import type { PeerInfo } from '../options.js'
 import { describeError } from '../payload/remote-error.js'
+import { answerOf } from './answer.js'
 import type { AnyFunction } from './callback.js'
 import { CallContext, runInContext } from './context.js'
 import type { RegisteredCallback } from './registry.js'
+import { StreamCall } from './stream-call.js'
+import { Refusal, type SystemCaller } from './system.js'
 import { compileSource, hashOf } from './transfer-source.js'
 
 /** What the dispatcher asks of the Global it serves. */
 export interface CallbackHost {
   /** The Global itself, the first argument of callbacks with `withG`. */
   readonly g: CallContext['g']
+  /** Where deadlines get their time from. */
+  readonly clock: Clock
+  /** What runs around callbacks. */
+  readonly middleware: Middlewares
   lookup(name: string): RegisteredCallback | undefined
   /** A callback that was called without result threw: nobody else hears of it. */
   oneWayFailed(thrown: unknown): void
   /** Whether a function sent by this peer may run here. */
   allowsTransfer(peer: PeerInfo): boolean
+  /** Answers a system call with a value or a promise; throws a {@link Refusal}. */
+  system(method: string, args: readonly unknown[], caller: SystemCaller): unknown
+}
+
+/** A run that this process itself began. */
+interface OwnRun {
+  readonly caller: string
+  readonly settle: (code: number, value: unknown) => void
 }
 
 /** A call whose callback has returned a promise. */
@@ -24,6 +41,8 @@ interface Running {
   readonly generation: number
   readonly context: CallContext
   readonly wantsReply: boolean
+  /** Of a streamed call. */
+  readonly stream?: StreamCall
 }
 
 /** Runs what arrives for one node. At most `maxRunning` calls are under way; more are answered as overload. */
@@ -32,6 +51,7 @@ export class Dispatcher implements Inbound {
   readonly #names: Names
   readonly #maxRunning: number
   readonly #respond: Respond
+  readonly #ports: Ports
   /** Calls under way by slot; one-way calls, which have no slot, under numbers below zero. */
   readonly #running = new Map<number, Running>()
   /** Callbacks whose synchronous part runs, or that are about to be counted as running. */
@@ -39,12 +59,18 @@ export class Dispatcher implements Inbound {
   readonly #idle = new Set<() => void>()
   readonly #sources = new Map<string, AnyFunction>()
   #oneWay = 0
+  /** What {@link Dispatcher.invoke} began, under numbers below zero, too. */
+  readonly #own = new Map<number, OwnRun>()
 
-  constructor(host: CallbackHost, names: Names, maxRunning: number, respond: Respond) {
+  constructor(host: CallbackHost, names: Names, maxRunning: number, respond: Respond, ports: Ports) {
     this.#host = host
     this.#names = names
     this.#maxRunning = maxRunning
-    this.#respond = respond
+    this.#ports = ports
+    this.#respond = (slot, generation, code, value) => {
+      if (slot < 0) this.#settleOwn(slot, code, value)
+      else respond(slot, generation, code, value)
+    }
   }
 
   /** Calls whose callback has not ended. */
@@ -61,16 +87,97 @@ export class Dispatcher implements Inbound {
     generation: number,
     wantsReply: boolean,
     timeoutMs: number,
+    local: boolean,
   ): void {
     const name = this.#names.names.get(callback)
     const entry = name === undefined ? undefined : this.#host.lookup(name)
     if (entry === undefined) {
-      if (wantsReply) this.#respond(slot, generation, WireCode.NoCandidate, null)
+      if (callback === 0) this.#system(args, node, local, slot, generation, wantsReply)
+      else if (wantsReply) this.#respond(slot, generation, WireCode.NoCandidate, null)
     } else if (!Array.isArray(args)) {
       if (wantsReply) this.#respond(slot, generation, WireCode.PayloadRejected, null)
+    } else if (entry.isGenerator) {
+      if (wantsReply) this.#respond(slot, generation, WireCode.StreamRequired, null)
+      else this.#host.oneWayFailed(new TypeError(`${entry.name}() is a generator: call it with STREAM.`))
     } else {
       if (entry.withG) args.unshift(this.#host.g)
-      this.#run(entry.fn, args, node, slot, generation, wantsReply, timeoutMs)
+      this.#run(entry.name, entry.fn, args, node, slot, generation, wantsReply, timeoutMs)
+    }
+  }
+
+  stream(
+    callback: number,
+    args: unknown,
+    node: number,
+    slot: number,
+    generation: number,
+    timeoutMs: number,
+    hasSource: boolean,
+  ): void {
+    const name = this.#names.names.get(callback)
+    const entry = name === undefined ? undefined : this.#host.lookup(name)
+    if (entry === undefined) return this.#respond(slot, generation, WireCode.NoCandidate, null)
+    if (!Array.isArray(args)) return this.#respond(slot, generation, WireCode.PayloadRejected, null)
+    if (!hasSource && !entry.isGenerator) {
+      const error = new TypeError(`${entry.name}() is no generator: it takes items, or is called with FG.`)
+      return this.#respond(slot, generation, WireCode.RemoteError, describeError(error))
+    }
+    if (this.#running.size >= this.#maxRunning) return this.#respond(slot, generation, WireCode.Overloaded, null)
+    const context = this.#contextOf(this.#names.nodeName(node) ?? '', slot, generation, timeoutMs)
+    const stream = new StreamCall(this.#ports(slot, generation), hasSource)
+    const own = entry.withG ? [this.#host.g] : []
+    const { incoming } = this.#host.middleware
+    const run = (given: readonly unknown[]): Promise<unknown> =>
+      stream.run(context, entry.fn, entry.isGenerator, [...own, ...given])
+    const outcome = incoming === null ? run(args) : withIncoming(incoming, entry.name, context, args, run)()
+    this.#await(outcome, context, slot, generation, true, stream)
+  }
+
+  items(
+    slot: number,
+    generation: number,
+    first: number,
+    items: readonly unknown[],
+    isLast: boolean,
+    bytes: number,
+    isLarge: boolean,
+  ): void {
+    const running = this.#running.get(slot)
+    if (running?.generation !== generation || running.stream === undefined) return
+    if (!running.stream.items(first, items, isLast, bytes, isLarge)) {
+      this.itemsRefused(slot, generation, WireCode.PayloadRejected)
+    }
+  }
+
+  itemsRefused(slot: number, generation: number, code: number): void {
+    const running = this.#running.get(slot)
+    if (running?.generation !== generation) return
+    this.#end(slot)
+    this.#respond(slot, generation, code, null)
+    stop(running, new DOMException('The items of the caller could not be used.', 'AbortError'))
+  }
+
+  credit(slot: number, generation: number, limit: number): void {
+    const running = this.#running.get(slot)
+    if (running?.generation === generation) running.stream?.credit(limit)
+  }
+
+  /**
+   * Runs a callback for this process itself, as a call of `caller` without a deadline.
+   *
+   * @param settle - gets the outcome, once: 0 and the result, or an error code and its detail.
+   */
+  invoke(name: string, args: unknown[], caller: string, settle: (code: number, value: unknown) => void): void {
+    const slot = --this.#oneWay
+    this.#own.set(slot, { caller, settle })
+    const entry = this.#host.lookup(name)
+    if (entry === undefined) {
+      this.#respond(slot, 0, WireCode.NoCandidate, null)
+    } else if (entry.isGenerator) {
+      this.#respond(slot, 0, WireCode.StreamRequired, null)
+    } else {
+      if (entry.withG) args.unshift(this.#host.g)
+      this.#run(entry.name, entry.fn, args, 0, slot, 0, true, 0)
     }
   }
 
@@ -99,7 +206,7 @@ export class Dispatcher implements Inbound {
         return
       }
     }
-    this.#run(fn, args, node, slot, generation, true, timeoutMs)
+    this.#run('transferAndCall', fn, args, node, slot, generation, true, timeoutMs)
   }
 
   /** The caller no longer waits. It is answered at once, so that its slot is free; the callback's signal aborts. */
@@ -108,15 +215,19 @@ export class Dispatcher implements Inbound {
     if (running?.generation !== generation) return
     this.#end(slot)
     this.#respond(slot, generation, WireCode.Cancelled, null)
-    running.context.abort(new DOMException('The caller no longer waits for the result.', 'AbortError'))
+    stop(running, new DOMException('The caller no longer waits for the result.', 'AbortError'))
   }
 
   /** The connection is gone: nobody waits for what runs. */
   abortAll(error: DaffiError): void {
-    const contexts = [...this.#running.values()].map((running) => running.context)
-    this.#running.clear()
+    const stopped: Running[] = []
+    for (const [key, running] of this.#running) {
+      if (this.#own.has(key)) continue
+      this.#running.delete(key)
+      stopped.push(running)
+    }
     this.#wakeIdle()
-    for (const context of contexts) context.abort(error)
+    for (const running of stopped) stop(running, error)
   }
 
   /** Resolves when nothing runs any more, or after `timeoutMs`. */
@@ -134,6 +245,7 @@ export class Dispatcher implements Inbound {
   }
 
   #run(
+    method: string,
     fn: AnyFunction,
     args: readonly unknown[],
     node: number,
@@ -146,12 +258,15 @@ export class Dispatcher implements Inbound {
       if (wantsReply) this.#respond(slot, generation, WireCode.Overloaded, null)
       return
     }
-    const deadline = timeoutMs > 0 ? Date.now() + timeoutMs : null
-    const context = new CallContext(this.#host.g, this.#names.nodeName(node) ?? '', slot, generation, deadline)
+    const caller = slot < 0 ? (this.#own.get(slot) as OwnRun).caller : (this.#names.nodeName(node) ?? '')
+    const context = this.#contextOf(caller, slot, generation, timeoutMs)
+    // Nobody waits for a call without result, so what it calls in turn is nobody's loss either.
+    if (!wantsReply) context.release()
     let result: unknown
     this.#starting++
     try {
-      result = runInContext(context, fn, args)
+      const { incoming } = this.#host.middleware
+      result = runInContext(context, incoming === null ? fn : this.#wrap(incoming, method, context, fn, args), args)
       if (!isThenable(result)) {
         if (wantsReply) this.#respond(slot, generation, 0, result)
         return
@@ -164,8 +279,39 @@ export class Dispatcher implements Inbound {
       // One that began a stop waits for the others of its batch, and for what follows below.
       if (this.#idle.size > 0) queueMicrotask(() => this.#wakeIdle())
     }
+    this.#await(result, context, slot, generation, wantsReply)
+  }
+
+  /** The callback with the middleware around it, which does not see a Global in front of the arguments. */
+  #wrap(
+    chain: readonly IncomingMiddleware[],
+    method: string,
+    context: CallContext,
+    fn: AnyFunction,
+    args: readonly unknown[],
+  ): AnyFunction {
+    const { g } = this.#host
+    if (args[0] !== g) return withIncoming(chain, method, context, args, (given) => fn(...given))
+    return withIncoming(chain, method, context, args.slice(1), (given) => fn(g, ...given))
+  }
+
+  #contextOf(caller: string, slot: number, generation: number, timeoutMs: number): CallContext {
+    const { g, clock } = this.#host
+    return new CallContext(g, caller, slot, generation, timeoutMs > 0 ? clock.wall() + timeoutMs : null, clock)
+  }
+
+  /** Answers with what a promise comes to. */
+  #await(
+    result: PromiseLike<unknown>,
+    context: CallContext,
+    slot: number,
+    generation: number,
+    wantsReply: boolean,
+    stream?: StreamCall,
+  ): void {
     const key = wantsReply ? slot : --this.#oneWay
-    const running: Running = { generation, context, wantsReply }
+    const running: Running =
+      stream === undefined ? { generation, context, wantsReply } : { generation, context, wantsReply, stream }
     this.#running.set(key, running)
     Promise.resolve(result).then(
       (value) => {
@@ -177,14 +323,38 @@ export class Dispatcher implements Inbound {
     )
   }
 
+  #system(payload: unknown, node: number, local: boolean, slot: number, generation: number, wantsReply: boolean): void {
+    const [method, ...args] = Array.isArray(payload) ? payload : []
+    const name = this.#names.nodeName(node) ?? ''
+    const caller: SystemCaller = { name, local, ofController: node === this.#names.controller }
+    const context = new CallContext(this.#host.g, name, slot, generation, null)
+    try {
+      const result = this.#host.system(String(method), args, caller)
+      if (isThenable(result)) this.#await(result, context, slot, generation, wantsReply)
+      else if (wantsReply) this.#respond(slot, generation, 0, result)
+    } catch (thrown) {
+      this.#failed(thrown, slot, generation, wantsReply)
+    }
+  }
+
+  #settleOwn(slot: number, code: number, value: unknown): void {
+    const own = this.#own.get(slot)
+    this.#own.delete(slot)
+    own?.settle(code, value)
+  }
+
   #failed(thrown: unknown, slot: number, generation: number, wantsReply: boolean): void {
-    if (wantsReply) this.#respond(slot, generation, WireCode.RemoteError, describeError(thrown))
-    else this.#host.oneWayFailed(thrown)
+    const answer = Refusal.is(thrown) ? thrown : answerOf(thrown)
+    if (!wantsReply) {
+      if (!Refusal.is(thrown)) this.#host.oneWayFailed(thrown)
+    } else if (answer === undefined) this.#respond(slot, generation, WireCode.RemoteError, describeError(thrown))
+    else this.#respond(slot, generation, answer.code, answer.detail)
   }
 
   /** Whether the call was still under way; it is not any more. */
   #take(key: number, running: Running): boolean {
     if (this.#running.get(key) !== running) return false
+    running.context.release()
     this.#end(key)
     return true
   }
@@ -211,6 +381,12 @@ export class Dispatcher implements Inbound {
     this.#sources.set(hash, fn)
     return fn
   }
+}
+
+/** Ends what runs for a call that is over. */
+function stop(running: Running, reason: unknown): void {
+  running.context.abort(reason)
+  running.stream?.stop({ reason })
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
