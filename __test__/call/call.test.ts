@@ -193,3 +193,29 @@ test('retry calls again after a failure that surely was not executed', async (t)
   t.is(await g.call.add!(1).fg({ retry: { delay: 0 } }), 'third')
   t.is(link.sent.length, 3)
 })
+
+test('BG takes retry in every spelling; its timeout is for all attempts, and cancel ends them', async (t) => {
+  const { g, link } = await startFake(t)
+  link.answer = () => {
+    if (link.sent.length % 3 !== 0) throw noCandidate()
+    return 'third'
+  }
+  t.is(await g.call.add!(1).bg({ retry: { delay: 0 } }), 'third')
+  t.is(await g.call.add!(1).with(BG({ retry: { delay: 0 }, eta: 5 })), 'third')
+  t.is(link.sent.length, 6)
+  link.answer = () => {
+    throw noCandidate()
+  }
+  const begun = performance.now()
+  const limited = g.call.add!(1).bg({ timeout: 60, retry: { attempts: 1000, delay: 20 } })
+  t.is((await t.throwsAsync<DaffiError>(async () => await limited)).code, 'ERR_NO_CANDIDATE')
+  t.true(performance.now() - begun < 1000)
+  const endless = g.call.add!(1).bg({ retry: { attempts: 1000, delay: '1h' } })
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  const sent = link.sent.length
+  t.true(endless.cancel('enough'))
+  t.is(await endless.catch((reason: unknown) => reason), 'enough')
+  t.is(link.sent.length, sent)
+  t.throws(() => g.call.add!(1).bg({ retry: { attempts: 0 } }), { message: /`retry.attempts` is 0/ })
+  await t.throwsAsync(g.call.add!(1).bg({ returnResult: false, retry: {} } as never), { message: /"retry"/ })
+})

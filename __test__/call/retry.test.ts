@@ -1,12 +1,13 @@
 import test from 'ava'
 import { planRetry, type RetryOptions, retry } from '../../src-ts/call/retry.js'
+import { systemClock } from '../../src-ts/clock.js'
 import { globalStopped, InitializationError, RemoteCallError, TimeoutError } from '../../src-ts/errors.js'
 import { noCandidate } from '../helpers/fake-link.js'
 
 /** Runs a policy against a call that always fails with `error`; how many attempts were made, and with which timeouts. */
 async function attempts(options: RetryOptions, error: Error, timeoutMs = 0, signal?: AbortSignal): Promise<number[]> {
   const made: number[] = []
-  const outcome = await retry(planRetry(options), timeoutMs, signal, async (left) => {
+  const outcome = await retry(planRetry(options), timeoutMs, signal, systemClock, async (left) => {
     made.push(left)
     throw error
   }).catch((reason: unknown) => reason)
@@ -58,7 +59,9 @@ test('an abort ends the wait between attempts with the reason', async (t) => {
   const controller = new AbortController()
   const reason = new Error('enough')
   setTimeout(() => controller.abort(reason), 10)
-  const outcome = retry(planRetry({ delay: '1h' }), 0, controller.signal, () => Promise.reject(noCandidate()))
+  const outcome = retry(planRetry({ delay: '1h' }), 0, controller.signal, systemClock, () =>
+    Promise.reject(noCandidate()),
+  )
   t.is(await t.throwsAsync(outcome), reason)
 })
 

@@ -1,5 +1,6 @@
 /** The handle of a call in the background. */
 import { randomUUID } from 'node:crypto'
+import type { Clock } from '../clock.js'
 import { type Duration, toTimeout } from '../duration.js'
 import { callTimeout } from '../errors.js'
 import { checkOptionNames } from '../names.js'
@@ -48,14 +49,22 @@ export class AsyncResult<R> implements PromiseLike<R> {
   readonly funcName: string
   readonly #promise: Promise<R>
   readonly #cancellation: Cancellation
+  readonly #clock: Clock
   #status: AsyncResultStatus
   #error: unknown = null
   #uuid: string | null = null
 
   /** @internal */
-  constructor(funcName: string, cancellation: Cancellation, promise: Promise<R>, status: AsyncResultStatus) {
+  constructor(
+    funcName: string,
+    cancellation: Cancellation,
+    clock: Clock,
+    promise: Promise<R>,
+    status: AsyncResultStatus,
+  ) {
     this.funcName = funcName
     this.#cancellation = cancellation
+    this.#clock = clock
     this.#promise = promise
     this.#status = status
     promise.then(
@@ -101,7 +110,7 @@ export class AsyncResult<R> implements PromiseLike<R> {
       const timeoutMs = options.timeout === undefined ? 0 : toTimeout(options.timeout, 'timeout')
       const signal = checkSignal(options.signal)
       const onTimeout = (): unknown => callTimeout(this.funcName, timeoutMs)
-      return waitUntil<R>({ timeoutMs, signal, onTimeout }, (resolve, reject) => {
+      return waitUntil<R>({ timeoutMs, signal, clock: this.#clock, onTimeout }, (resolve, reject) => {
         this.#promise.then(resolve, reject)
         return undefined
       })

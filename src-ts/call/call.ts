@@ -1,19 +1,38 @@
 /** One call: what was called with what, sent when it is awaited or given a modifier. */
-import { callTimeout, type DaffiError, errorFromWire, invalidOption, show, WireCode } from '../errors.js'
+import { limitingContext } from '../callback/context.js'
+import type { Clock } from '../clock.js'
+import { type DaffiError, invalidOption, show } from '../errors.js'
+import { type Middlewares, type OutgoingKind, runOutgoing, type SendOutgoing } from '../middleware.js'
 import type { Link } from '../native/link-types.js'
-import { type CancelSignal, startTimer, waitUntil } from '../timer.js'
+import type { OwnedTasks } from '../schedule/owned-tasks.js'
+import { checkFuture, type PeriodOptions, type PeriodPlan, planPeriod } from '../schedule/period.js'
+import type { ScheduledTask } from '../schedule/scheduled-task.js'
+import type { CancelSignal } from '../timer.js'
 import { AsyncResult, Cancellation } from './async-result.js'
+import { broadcast } from './broadcast.js'
+import { inherit, remaining } from './inherit.js'
 import {
   type BgOptions,
   type BgWithoutResultOptions,
+  type BroadcastOptions,
+  type BroadcastPlan,
+  type BroadcastSettledOptions,
+  type BroadcastWithoutResultOptions,
   type CallPlan,
   type FgOptions,
+  type ItemOf,
   type Modifier,
   planBg,
+  planBroadcast,
   planFg,
+  planStream,
   type ResultOf,
+  type StreamOptions,
+  type StreamPlan,
 } from './modifiers.js'
 import { retry } from './retry.js'
+import { type StreamResult, stream } from './stream.js'
+import { delay, delayUntil, follow, indexOf, linkWithin } from './waiting.js'
 
 /** What a call needs of its Global. */
 export interface CallSource {
@@ -21,6 +40,14 @@ export interface CallSource {
   readonly link: Link | null
   /** Timeout of calls that name none; 0 for no limit. */
   readonly timeoutMs: number
+  /** Where all waiting gets its time from. */
+  readonly clock: Clock
+  /** What runs around calls. */
+  readonly middleware: Middlewares
+  /** What it has scheduled on other nodes. */
+  readonly tasks: OwnedTasks
+  /** In a worker thread of ours: whether what is asked now is the main thread's to do, so that it waits for ever here. */
+  readonly isOnlooker?: (() => boolean) | null
   /** The link once the Global is ready. Rejects when it will never be, or has no node. */
   whenReady(what: string): Promise<Link>
   /** Has `end` called when the Global stops. The answer takes that back. */
@@ -57,9 +84,10 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
    * @throws {RemoteStoppedUnexpectedlyError} The node was lost while it had the call.
    */
   fg(options?: FgOptions): Promise<Awaited<R>> {
-    const source = this.#source
-    if (options === undefined && this.#node === null && source.link !== null) {
-      return source.link.request(this.#method, this.#args, 0, source.timeoutMs, undefined) as Promise<Awaited<R>>
+    const { link, middleware, timeoutMs } = this.#source
+    const isPlain = options === undefined && this.#node === null && link !== null && middleware.outgoing === null
+    if (isPlain && limitingContext() === undefined) {
+      return link.request(this.#method, this.#args, 0, timeoutMs, undefined) as Promise<Awaited<R>>
     }
     try {
       return this.#foreground(planFg(options))
@@ -78,8 +106,9 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
   bg(options?: BgOptions): AsyncResult<Awaited<R>>
   bg(options?: BgOptions | BgWithoutResultOptions): AsyncResult<Awaited<R>> | Promise<void> {
     if (options?.returnResult !== false) return this.#background(planBg(options))
-    const { link } = this.#source
-    if (link !== null && this.#node === null && saysNothingElse(options)) return link.post(this.#method, this.#args, 0)
+    const { link, middleware } = this.#source
+    const isPlain = link !== null && this.#node === null && middleware.outgoing === null
+    if (isPlain && saysNothingElse(options)) return link.post(this.#method, this.#args, 0)
     try {
       return this.#post(planBg(options))
     } catch (error) {
@@ -87,12 +116,57 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
     }
   }
 
+  /**
+   * Sends to every node that has the callback now, the own one left out. With `returnResult: true` the values by node
+   * name; else a promise that resolves when all requests have left.
+   *
+   * @throws {BroadcastError} A node failed; it has the values of the others. With `settled: true` that is no failure.
+   * @throws {UnableToFindCandidateError} No other node has the callback, or fewer than `minReplies`.
+   */
+  broadcast(options: BroadcastSettledOptions): Promise<Record<string, PromiseSettledResult<Awaited<R>>>>
+  broadcast(options: BroadcastOptions): Promise<Record<string, Awaited<R>>>
+  broadcast(options?: BroadcastWithoutResultOptions): Promise<void>
+  broadcast(options?: BroadcastOptions | BroadcastSettledOptions | BroadcastWithoutResultOptions): Promise<unknown> {
+    try {
+      return this.#broadcast(planBroadcast(options))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * Has one other node run the call again and again, or at given moments. The task lives on that node: it goes on when
+   * this process ends, and ends with that one.
+   *
+   * @throws {InitializationError} An option cannot be used, or names a moment that is past. Nothing was sent.
+   * @throws {UnableToFindCandidateError} No other node has the callback.
+   * @throws {OverloadedError} The node has 10,000 tasks.
+   */
+  period(options: PeriodOptions): Promise<ScheduledTask> {
+    try {
+      return this.#schedule(planPeriod(options))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * Streams. A lone argument that can be iterated is the source of the items: every node that has the callback gets all
+   * of them, in order, as fast as the slowest takes them; a generator gets them as one async iterable. What a generator
+   * yields comes back: `for await (const item of g.call.range(10).stream())`.
+   *
+   * @throws {InitializationError} An option cannot be used.
+   */
+  stream(options?: StreamOptions): StreamResult<ItemOf<R>> {
+    return this.#stream(planStream(options))
+  }
+
   /** Runs the call as the modifier says: `FG`, `FG({ … })`, `BG`, `BG({ … })`. */
   with<M extends Modifier>(modifier: M): ResultOf<M, R> {
-    if (modifier == null || !Object.hasOwn(Call.#runs, modifier.kind)) {
+    if (!Call.takes(modifier)) {
       throw invalidOption(`with() was given ${show(modifier)}. Give FG or BG, bare or with options.`)
     }
-    return Call.#runs[modifier.kind](this, modifier.plan) as ResultOf<M, R>
+    return Call.#runs[modifier.kind](this, modifier.plan as CallPlan | null) as ResultOf<M, R>
   }
 
   then<A = Awaited<R>, B = never>(
@@ -115,125 +189,158 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
     return this.#sent
   }
 
+  /** @internal Whether `with()` takes it. */
+  static takes(given: unknown): given is Modifier {
+    return given != null && Object.hasOwn(Call.#runs, (given as Modifier).kind)
+  }
+
   /** What each kind of modifier does with a call. */
   static readonly #runs: { [Kind in Modifier['kind']]: (call: Call<unknown>, plan: CallPlan | null) => unknown } = {
     fg: (call, plan) => (plan === null ? call.fg() : call.#foreground(plan)),
     bg: (call, plan) => call.#background(plan),
     bgWithoutResult: (call, plan) => call.#post(plan),
+    broadcast: (call, plan) => call.#broadcast(plan as BroadcastPlan | null),
+    broadcastSettled: (call, plan) => call.#broadcast(plan as BroadcastPlan | null),
+    broadcastWithoutResult: (call, plan) => call.#broadcast(plan as BroadcastPlan | null),
+    period: (call, plan) => call.#schedule(plan as PeriodPlan | null),
+    stream: (call, plan) => call.#stream(plan as StreamPlan | null),
+  }
+
+  #stream(plan: StreamPlan | null): StreamResult<ItemOf<R>> {
+    return stream(this.#source, this.#method, this.#args, this.#node, plan) as StreamResult<ItemOf<R>>
   }
 
   #foreground(plan: CallPlan | null): Promise<Awaited<R>> {
-    const timeoutMs = plan?.timeoutMs ?? this.#source.timeoutMs
     const signal = plan?.signal
     if (signal?.aborted) return Promise.reject(signal.reason)
     const node = plan?.node ?? this.#node
-    const outcome =
-      plan?.retry == null
-        ? this.#send(node, timeoutMs, signal)
-        : retry(plan.retry, timeoutMs, signal, (left) => this.#send(node, left, signal))
+    const outcome = inherit(this.#method, plan?.timeoutMs ?? this.#source.timeoutMs, signal, (timeoutMs, ends) =>
+      this.#attempts('fg', plan, node, timeoutMs, ends),
+    )
     return outcome as Promise<Awaited<R>>
   }
 
   #background(plan: CallPlan | null): AsyncResult<Awaited<R>> {
     const timeoutMs = plan?.timeoutMs ?? this.#source.timeoutMs
     const node = plan?.node ?? this.#node
+    const context = limitingContext()
     const cancellation = new Cancellation()
-    const delay = plan === null ? 0 : delayUntil(plan.eta)
-    const detach = follow(plan?.signal, cancellation)
+    const wait = plan === null ? 0 : delayUntil(plan.eta, this.#source.clock)
+    const ends = [follow(plan?.signal, cancellation), follow(context, cancellation)]
+    const send = (): Promise<unknown> => {
+      try {
+        return this.#attempts('bg', plan, node, remaining(context, this.#method, timeoutMs), cancellation)
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    }
     let promise: Promise<unknown>
     if (cancellation.aborted) promise = Promise.reject(cancellation.reason)
-    else if (delay === 0) promise = this.#send(node, timeoutMs, cancellation)
+    else if (wait === 0) promise = send()
     else {
-      promise = this.#delay(delay, cancellation).then(() => {
+      promise = delay(this.#source, wait, cancellation).then(() => {
         AsyncResult.begin(result)
-        return this.#send(node, timeoutMs, cancellation)
+        return send()
       })
     }
     const result = new AsyncResult(
       this.#method,
       cancellation,
+      this.#source.clock,
       promise as Promise<Awaited<R>>,
-      delay === 0 ? 'pending' : 'scheduled',
+      wait === 0 ? 'pending' : 'scheduled',
     )
-    if (detach !== undefined) promise.then(detach, detach)
+    if (ends.some((end) => end !== undefined)) {
+      const detach = (): void => ends.forEach((end) => end?.())
+      promise.then(detach, detach)
+    }
     return result
   }
 
   async #post(plan: CallPlan | null): Promise<void> {
-    const delay = plan === null ? 0 : delayUntil(plan.eta)
-    if (delay > 0) await this.#delay(delay, undefined)
+    const wait = plan === null ? 0 : delayUntil(plan.eta, this.#source.clock)
+    if (wait > 0) await delay(this.#source, wait, undefined)
     const link = this.#source.link ?? (await this.#source.whenReady(`${this.#method}()`))
-    await link.post(this.#method, this.#args, this.#index(link, plan?.node ?? this.#node))
+    const node = plan?.node ?? this.#node
+    const post = (method: string, args: readonly unknown[]): Promise<void> =>
+      link.post(method, args, indexOf(link, method, node))
+    await this.#through('bgWithoutResult', node, 0, undefined, post)
+  }
+
+  #broadcast(plan: BroadcastPlan | null): Promise<unknown> {
+    if (this.#node !== null) {
+      const message = `${this.#method}(): a call of node(${show(this.#node)}) is no broadcast. Take it from \`g.call\`.`
+      return Promise.reject(invalidOption(message))
+    }
+    return broadcast(this.#source, this.#method, this.#args, plan)
+  }
+
+  async #schedule(plan: PeriodPlan | null): Promise<ScheduledTask> {
+    const source = this.#source
+    checkFuture(plan ?? planPeriod(null), source.clock.wall())
+    const { link, timeoutMs } = await linkWithin(source, this.#method, source.timeoutMs, undefined)
+    const node = plan?.node ?? this.#node
+    const scheduled = this.#through('period', node, timeoutMs, undefined, (method, args, left) =>
+      source.tasks.schedule(link, method, args, node, plan as PeriodPlan, left),
+    )
+    return (await scheduled) as ScheduledTask
+  }
+
+  #attempts(
+    kind: OutgoingKind,
+    plan: CallPlan | null,
+    node: string | null,
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+  ): Promise<unknown> {
+    if (plan?.retry == null) return this.#send(kind, node, timeoutMs, signal)
+    const { clock } = this.#source
+    return retry(plan.retry, timeoutMs, signal, clock, (left) => this.#send(kind, node, left, signal))
   }
 
   /** Sends now if the Global is ready, else when it is; the timeout counts from now either way. */
-  #send(node: string | null, timeoutMs: number, signal: CancelSignal | undefined): Promise<unknown> {
+  #send(
+    kind: OutgoingKind,
+    node: string | null,
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+  ): Promise<unknown> {
     const { link } = this.#source
-    if (link !== null) return this.#request(link, node, timeoutMs, signal)
+    if (link !== null) return this.#request(link, kind, node, timeoutMs, signal)
     return linkWithin(this.#source, this.#method, timeoutMs, signal).then((ready) =>
-      this.#request(ready.link, node, ready.timeoutMs, signal),
+      this.#request(ready.link, kind, node, ready.timeoutMs, signal),
     )
   }
 
-  #request(link: Link, node: string | null, timeoutMs: number, signal: CancelSignal | undefined): Promise<unknown> {
+  #request(
+    link: Link,
+    kind: OutgoingKind,
+    node: string | null,
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+  ): Promise<unknown> {
     try {
-      return link.request(this.#method, this.#args, this.#index(link, node), timeoutMs, signal)
+      return this.#through(kind, node, timeoutMs, signal, (method, args, left) =>
+        link.request(method, args, indexOf(link, method, node), left, signal),
+      )
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  /** Resolves after `ms`; rejects when the call is cancelled or the Global stops before. */
-  #delay(ms: number, signal: CancelSignal | undefined): Promise<void> {
-    return waitUntil<void>({ timeoutMs: 0, signal, onTimeout: () => null }, (resolve, reject) => {
-      const stopTimer = startTimer(ms, () => resolve())
-      const forget = this.#source.onStop(reject)
-      return () => {
-        stopTimer()
-        forget()
-      }
-    })
+  /** Sends through the middleware, if there is any. */
+  #through(
+    kind: OutgoingKind,
+    node: string | null,
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+    send: SendOutgoing,
+  ): Promise<unknown> {
+    const chain = this.#source.middleware.outgoing
+    const [method, args] = [this.#method, this.#args]
+    if (chain === null) return send(method, args, timeoutMs)
+    return runOutgoing(chain, { method, args, node, kind, signal, timeoutMs }, this.#source, send)
   }
-
-  #index(link: Link, node: string | null): number {
-    if (node === null) return 0
-    const index = link.indexOf(node)
-    if (index === undefined) throw errorFromWire(WireCode.NoSuchNode, { method: this.#method, node })
-    return index
-  }
-}
-
-/** The link once the Global is ready, and what is then left of the timeout. */
-export async function linkWithin(
-  source: CallSource,
-  method: string,
-  timeoutMs: number,
-  signal: CancelSignal | undefined,
-): Promise<{ link: Link; timeoutMs: number }> {
-  const start = performance.now()
-  const ready = source.whenReady(`${method}()`)
-  const onTimeout = (): unknown => callTimeout(method, timeoutMs, undefined, 'no')
-  const link = await waitUntil<Link>({ timeoutMs, signal, onTimeout }, (resolve, reject) => {
-    ready.then(resolve, reject)
-    return undefined
-  })
-  return { link, timeoutMs: timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(timeoutMs - (performance.now() - start))) }
-}
-
-/** Has `cancellation` end with `signal`. The answer ends that; it is `undefined` where there is nothing to end. */
-function follow(signal: AbortSignal | undefined, cancellation: Cancellation): (() => void) | undefined {
-  if (signal === undefined) return undefined
-  if (signal.aborted) {
-    cancellation.abort(signal.reason)
-    return undefined
-  }
-  const onAbort = (): void => cancellation.abort(signal.reason)
-  signal.addEventListener('abort', onAbort)
-  return () => signal.removeEventListener('abort', onAbort)
-}
-
-function delayUntil(eta: number | Date): number {
-  return typeof eta === 'number' ? eta : Math.max(0, eta.getTime() - Date.now())
 }
 
 /** Whether these options of BG are `{ returnResult: false }` alone: the shape of a flood of one-way calls. */

@@ -1,4 +1,5 @@
 /** Calling again after a failure: the policy and the loop. */
+import type { Clock } from '../clock.js'
 import { type Duration, toMilliseconds, toTimeout } from '../duration.js'
 import { DaffiError, invalidOption, show } from '../errors.js'
 import { checkOptionNames } from '../names.js'
@@ -54,27 +55,28 @@ export function planRetry(options: RetryOptions): RetryPlan {
 export type Attempt = (timeoutMs: number) => Promise<unknown>
 
 /**
- * Makes attempts until one succeeds or the policy ends; then the last failure is the outcome. The wait before an attempt
+ * Makes attempts from `start` on, a time of the clock, until one succeeds or the policy ends; then the last failure is the outcome. The wait before an attempt
  * never outlives `timeoutMs`: where it would, the failure is the outcome at once.
  */
 export async function retry(
   plan: RetryPlan,
   timeoutMs: number,
   signal: CancelSignal | undefined,
+  clock: Clock,
   attempt: Attempt,
+  start: number = clock.now(),
 ): Promise<unknown> {
-  const start = performance.now()
   for (let count = 1; ; count++) {
-    const left = timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(timeoutMs - (performance.now() - start)))
+    const left = timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(timeoutMs - (clock.now() - start)))
     try {
       return await attempt(left)
     } catch (error) {
       if (count >= plan.attempts || signal?.aborted || isStop(error) || !plan.on(error)) throw error
       const wait = plan.delayMs(count)
-      const elapsed = performance.now() - start + wait
+      const elapsed = clock.now() - start + wait
       if (timeoutMs > 0 && elapsed >= timeoutMs) throw error
       if (plan.maxElapsedMs > 0 && elapsed > plan.maxElapsedMs) throw error
-      if (wait > 0) await sleep(wait, signal)
+      if (wait > 0) await sleep(wait, signal, clock)
     }
   }
 }
@@ -84,13 +86,15 @@ function isStop(error: unknown): boolean {
   return error instanceof DaffiError && error.code === 'ERR_STOPPED'
 }
 
-function sleep(ms: number, signal: CancelSignal | undefined): Promise<void> {
+function sleep(ms: number, signal: CancelSignal | undefined, clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
     // The timeout is the awaited event here, so it resolves.
-    waitUntil<never>({ timeoutMs: ms, signal, onTimeout: () => null }, () => undefined).catch((reason: unknown) => {
-      if (signal?.aborted) reject(reason)
-      else resolve()
-    })
+    waitUntil<never>({ timeoutMs: ms, signal, clock, onTimeout: () => null }, () => undefined).catch(
+      (reason: unknown) => {
+        if (signal?.aborted) reject(reason)
+        else resolve()
+      },
+    )
   })
 }
 
