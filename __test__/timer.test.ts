@@ -1,4 +1,5 @@
 import test from 'ava'
+import { testClock } from '../src-ts/testing/test-clock.js'
 import { startTimer, waitUntil } from '../src-ts/timer.js'
 
 test('a timer beyond the longest of Node does not ring at once', async (t) => {
@@ -37,4 +38,35 @@ test('waitUntil undoes what it began, once, whichever way it ends', async (t) =>
     { message: 'enough' },
   )
   t.is(undone, 3)
+})
+
+test('on a clock of its own a timer beyond the longest of Node rings when it is due, in several parts', async (t) => {
+  const clock = testClock()
+  const rung: number[] = []
+  const year = 365 * 86_400_000
+  startTimer(year, () => rung.push(clock.now()), clock)
+  await clock.advance(year - 1)
+  t.deepEqual(rung, [])
+  t.is(clock.pending, 1)
+  await clock.advance(1)
+  t.deepEqual(rung, [year])
+  t.is(clock.pending, 0)
+})
+
+test('waitUntil has its limit from the clock it is given, and leaves no timer there', async (t) => {
+  const clock = testClock()
+  const limits = { timeoutMs: 60_000, clock, onTimeout: () => new Error('late') }
+  const late = t.throwsAsync(
+    waitUntil(limits, () => undefined),
+    { message: 'late' },
+  )
+  await clock.advance('1m')
+  await late
+  t.is(await waitUntil<number>(limits, (resolve) => void resolve(1)), 1)
+  const controller = new AbortController()
+  const aborted = waitUntil({ ...limits, signal: controller.signal }, () => undefined)
+  t.is(clock.pending, 1)
+  controller.abort(new Error('enough'))
+  await t.throwsAsync(aborted, { message: 'enough' })
+  t.is(clock.pending, 0)
 })

@@ -8,11 +8,18 @@ import { run } from './run.mjs'
 import { hashOf, isFresh, writeStamp } from './stamp.mjs'
 
 const STAMP = '.build/ts.stamp'
+/** What a user can import: `daffi` and `daffi/testing`, with the root file of its types and that of its code. */
+const ENTRIES = { index: 'src-ts/index.ts', testing: 'src-ts/testing/index.ts' }
+/** Code that several entries share: as modules of their own they are one instance, however they are imported. */
+const SHARED = /^shared-\w+\.js(\.map)?$/
+/** Modules under src-ts whose types users know from `daffi` itself. */
+const PUBLIC = /\.build\/types\/(global|options|duration)\.d\.ts$/
 const OUTPUTS = [
-  'index.d.ts',
-  ...['index.js', 'index.js.map', 'index.cjs', 'index.d.cts', 'binding.cjs', 'LICENSES.txt', addonName].map(
-    (name) => `dist/${name}`,
-  ),
+  ...Object.keys(ENTRIES).flatMap((name) => [
+    `${name}.d.ts`,
+    ...['js', 'js.map', 'cjs', 'd.cts'].map((end) => `dist/${name}.${end}`),
+  ]),
+  ...['binding.cjs', 'LICENSES.txt', addonName].map((name) => `dist/${name}`),
 ]
 const INPUTS = [
   'src-ts',
@@ -26,7 +33,7 @@ const INPUTS = [
 /** Builds `dist` and `index.d.ts` when their sources changed since the last time. */
 export async function buildTs() {
   const key = `${rustKey()} ${hashOf(INPUTS, /\.node(\.new)?$/)}`
-  if (isFresh(STAMP, key, OUTPUTS)) return
+  if (isFresh(STAMP, key, outputs())) return
   const types = run('setup: checking and rolling up the types (tsc)', 'tsc', [
     '-p',
     'tsconfig.build.json',
@@ -37,28 +44,55 @@ export async function buildTs() {
   const [typed, bundled] = await Promise.allSettled([types.then(rollUpTypes), bundle()])
   if (typed.status === 'rejected') throw typed.reason
   if (bundled.status === 'rejected') throw bundled.reason
-  writeStamp(STAMP, key, OUTPUTS)
+  writeStamp(STAMP, key, outputs())
+}
+
+function outputs() {
+  return [...OUTPUTS, ...sharedFiles()]
+}
+
+/** Shared modules are named after their content: those of earlier builds would stay for ever. */
+function sharedFiles() {
+  if (!existsSync(inRoot('dist'))) return []
+  const names = readdirSync(inRoot('dist')).filter((name) => SHARED.test(name))
+  return names.toSorted().map((name) => `dist/${name}`)
 }
 
 async function rollUpTypes() {
   const { rollup } = await import('rollup')
   const { dts } = await import('rollup-plugin-dts')
-  const bundle = await rollup({ input: inRoot('.build/types/index.d.ts'), external: /^node:/, plugins: [dts()] })
-  const { output } = await bundle.generate({ format: 'es' })
-  await bundle.close()
-  const text = `// The public types of daffi, generated from src-ts by \`npm run build:ts\`. Never edit.\n\n${output[0].code}`
-  write('index.d.ts', text)
-  // A copy for `require`: a CommonJS file must not be told that it loads an ES module.
-  write('dist/index.d.cts', text)
+  for (const [name, source] of Object.entries(ENTRIES)) {
+    const input = inRoot(source.replace('src-ts', '.build/types').replace(/\.ts$/, '.d.ts'))
+    const plugins = name === 'index' ? [dts()] : [typesOfDaffi, dts()]
+    const bundle = await rollup({ input, external: /^(node:|daffi$)/, plugins })
+    const { output } = await bundle.generate({ format: 'es' })
+    await bundle.close()
+    const text = `// The public types of daffi, generated from src-ts by \`npm run build:ts\`. Never edit.\n\n${output[0].code}`
+    write(`${name}.d.ts`, text)
+    // A copy for `require`: a CommonJS file must not be told that it loads an ES module.
+    write(`dist/${name}.d.cts`, text)
+  }
+}
+
+/** A second copy of a class would be another type: what `daffi` has comes from there. */
+const typesOfDaffi = {
+  name: 'types of daffi',
+  async resolveId(target, importer, options) {
+    const resolved = await this.resolve(target, importer, { ...options, skipSelf: true })
+    return resolved !== null && PUBLIC.test(resolved.id) ? { id: 'daffi', external: true } : resolved
+  },
 }
 
 async function bundle() {
   const { build } = await import('esbuild')
   const { metafile } = await build({
     absWorkingDir: inRoot('.'),
-    entryPoints: ['src-ts/index.ts'],
-    outfile: 'dist/index.js',
+    entryPoints: ENTRIES,
+    outdir: 'dist',
     bundle: true,
+    splitting: true,
+    // Beside the entries: the loader of the addon looks next to the file that it is in.
+    chunkNames: 'shared-[hash]',
     platform: 'node',
     format: 'esm',
     target: 'node20.19',
@@ -68,7 +102,8 @@ async function bundle() {
     logLevel: 'warning',
     plugins: [{ name: 'binding', setup: keepBindingOutside }],
   })
-  write('dist/index.cjs', "module.exports = require('./index.js')\n")
+  for (const path of sharedFiles()) if (!(path in metafile.outputs)) rmSync(inRoot(path))
+  for (const name of Object.keys(ENTRIES)) write(`dist/${name}.cjs`, `module.exports = require('./${name}.js')\n`)
   replace('src-ts/native/binding.cjs', 'dist/binding.cjs')
   replace(`src-ts/native/${addonName}`, `dist/${addonName}`)
   write('dist/LICENSES.txt', licencesOf(Object.keys(metafile.inputs)))
@@ -88,7 +123,7 @@ function licencesOf(inputs) {
     if (file === undefined) throw new Error(`${name} is bundled into dist but carries no licence file`)
     return `${name}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`
   })
-  return `Packages that are part of index.js, with their licences.\n\n${texts.join('\n---\n\n')}`
+  return `Packages that are part of this code, with their licences.\n\n${texts.join('\n---\n\n')}`
 }
 
 function write(path, text) {

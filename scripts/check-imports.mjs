@@ -9,10 +9,11 @@ const LAYERS = [
   ['index', 'testing'],
   ['global'],
   ['call', 'callback', 'schedule', 'threads'],
-  ['stream'],
+  ['middleware'],
   ['payload', 'native'],
+  ['stream'],
   ['options'],
-  ['duration', 'events', 'names', 'signals', 'timer'],
+  ['duration', 'events', 'logger', 'names', 'signals', 'timer'],
   ['clock'],
   ['errors'],
 ]

@@ -90,20 +90,34 @@ export class ConnectionLostError extends DaffiError {}
 /** What a {@link BroadcastError} takes beside its message. */
 export interface BroadcastErrorOptions extends DaffiErrorOptions {
   results: Readonly<Record<string, unknown>>
-  errors: Readonly<Record<string, unknown>>
+  errorsByNode: Readonly<Record<string, unknown>>
 }
 
-/** At least one node of a broadcast failed. */
-export class BroadcastError extends DaffiError {
+/**
+ * At least one node of a broadcast failed. It is an `AggregateError`, whose `errors` are an array, and by `instanceof` a
+ * {@link DaffiError} as well.
+ */
+export class BroadcastError extends AggregateError implements DaffiError {
+  readonly code: string
+  readonly retryable: boolean
+  readonly executed: Executed
   /** Node name to value, of the nodes that answered. */
   readonly results: Readonly<Record<string, unknown>>
-  /** Node name to error, of the nodes that failed. */
-  readonly errors: Readonly<Record<string, unknown>>
+  /** Node name to error, of the nodes that failed; `errors` has the same in the same order. */
+  readonly errorsByNode: Readonly<Record<string, unknown>>
 
   constructor(message: string, options: BroadcastErrorOptions) {
-    super(message, options)
+    super(Object.values(options.errorsByNode), message, options)
+    const defaults = (this as unknown as Record<symbol, Defaults>)[DEFAULTS] as Defaults
+    this.code = options.code ?? defaults.code
+    this.executed = options.executed === undefined ? defaults.executed : options.executed
+    this.retryable = options.retryable ?? defaults.retryable
     this.results = options.results
-    this.errors = options.errors
+    this.errorsByNode = options.errorsByNode
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return DaffiError[Symbol.hasInstance].call(this, value)
   }
 }
 
@@ -171,6 +185,8 @@ define(TimeoutError, 'TimeoutError', 'ERR_CALL_TIMEOUT', 'maybe')
 define(RemoteStoppedUnexpectedlyError, 'RemoteStoppedUnexpectedlyError', 'ERR_NODE_LOST', 'maybe')
 define(ConnectionLostError, 'ConnectionLostError', 'ERR_CONNECTION_LOST', 'maybe')
 define(BroadcastError, 'BroadcastError', 'ERR_BROADCAST', 'maybe')
+// Its prototype is that of AggregateError, so it does not inherit this brand.
+Object.defineProperty(BroadcastError.prototype, Symbol.for('daffi.error.DaffiError'), { value: true })
 define(SerializationError, 'SerializationError', 'ERR_NOT_SERIALIZABLE', 'no')
 define(ValidationError, 'ValidationError', 'ERR_VALIDATION', 'no')
 define(TransferNotAllowedError, 'TransferNotAllowedError', 'ERR_TRANSFER_NOT_ALLOWED', 'no')
@@ -513,7 +529,10 @@ export function errorFromWire(code: number, context: WireErrorContext): DaffiErr
   if ('cause' in context) options.cause = context.cause
   // The core tells the whole of a failed start: address, cause and advice.
   const whole = context.method === undefined && context.message?.endsWith('.') === true
-  return new type(whole ? (context.message as string) : `${subject}: ${happened}${said}. ${advice}`, options)
+  if (whole) return new type(context.message as string, options)
+  // A node that has the method and cannot run it, for want of an instance, tells why itself.
+  const explained = code === WireCode.NoCandidate && context.message?.endsWith('.') === true
+  return new type(explained ? `${subject}: ${context.message}` : `${subject}: ${happened}${said}. ${advice}`, options)
 }
 
 /** The error of a call without an answer within its timeout. */

@@ -10,6 +10,9 @@ const MAX_NAME_BYTES = 128
  */
 export const RESERVED_NAMES: ReadonlySet<string> = new Set(['then', 'toJSON', 'constructor', 'inspect', '__proto__'])
 
+/** A generator is registered at the controller as `*name`: callers tell by that what they can stream. */
+export const GENERATOR_PREFIX = '*'
+
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 
 /**

@@ -1,10 +1,13 @@
 /** User options to complete options, once. Past this file nothing is `undefined`. */
 import { randomInt } from 'node:crypto'
+import { statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { type Duration, toMilliseconds, toTimeout } from './duration.js'
 import { invalidOption, show } from './errors.js'
+import type { Logger } from './logger.js'
 import { checkName, checkOptionNames } from './names.js'
 
 /** The far end of a transferred function, as the controller attests it. */
@@ -59,8 +62,26 @@ export interface GlobalOptions {
   reconnect?: { min?: Duration | undefined; max?: Duration | undefined } | undefined
   /** Bounds of memory and of what is under way. */
   limits?: { [Name in keyof Limits]?: number | undefined } | undefined
+  /**
+   * Worker threads that run the callbacks, 0 to 64: so many run the main module of the process again, up to
+   * `new Global()`; with `module` they run that one. @default 0: callbacks run in this thread
+   */
+  workers?: number | WorkersOptions | undefined
+  /**
+   * Where to log to: an object with debug, info, warn and error, each `(fields, message)`, such as a pino logger.
+   * Env `DAFFI_LOG`: a level, for lines on the standard error output. @default warnings of the process, nothing else
+   */
+  logger?: Logger | null | undefined
   /** Read the socket on the JavaScript thread, which is faster; a native thread stands guard. @default true */
   inline?: boolean | undefined
+}
+
+/** Worker threads, and the module in which they register their callbacks. */
+export interface WorkersOptions {
+  /** How many, 0 to 64. */
+  count: number
+  /** A path, from the current folder on, or a `file:` URL. @default the main module of the process */
+  module?: string | URL | undefined
 }
 
 /** Bounds; each is a count or a number of bytes, as its name says. */
@@ -90,6 +111,12 @@ export interface Address {
   readonly path: string | null
 }
 
+/** Worker threads: how many, from 1, and the URL of the module that each runs. */
+export interface CompleteWorkers {
+  readonly count: number
+  readonly url: string
+}
+
 /** Complete options. Times are milliseconds; 0 as a timeout is no limit. */
 export interface CompleteOptions {
   processName: string
@@ -107,6 +134,7 @@ export interface CompleteOptions {
   deadMs: number
   reconnect: { minMs: number; maxMs: number }
   limits: Limits
+  workers: CompleteWorkers | null
   inline: boolean
 }
 
@@ -135,6 +163,8 @@ const NAMES: readonly (keyof GlobalOptions)[] = [
   'heartbeat',
   'reconnect',
   'limits',
+  'workers',
+  'logger',
   'inline',
 ]
 
@@ -188,6 +218,7 @@ export function completeOptions(options: GlobalOptions = {}, surroundings?: Surr
     deadMs,
     reconnect: { minMs, maxMs },
     limits: completeLimits(options.limits),
+    workers: completeWorkers(options.workers, initNode),
     inline: flag(options.inline, 'inline', true),
   }
 }
@@ -323,6 +354,57 @@ function completeTransfer(option: TransferPolicy | undefined, fromEnv: string | 
     throw invalidOption(`\`transfer\` is ${show(policy)}. Give 'local', 'off', { from, isolation } or a function.`)
   }
   return fromEnv === 'off' ? 'off' : policy
+}
+
+/** At 64 threads the memory of their heaps is what counts, and no machine has so many cores for one process. */
+const MOST_WORKERS = 64
+
+function completeWorkers(option: GlobalOptions['workers'] | null, initNode: boolean): CompleteWorkers | null {
+  if (option == null) return null
+  const isObject = typeof option === 'object'
+  if (isObject) checkOptionNames(option, ['count', 'module'], '`workers`')
+  const count: unknown = isObject ? option.count : option
+  if (typeof count !== 'number' || !Number.isInteger(count) || count < 0 || count > MOST_WORKERS) {
+    throw invalidOption(
+      `\`${isObject ? 'workers.count' : 'workers'}\` is ${show(count)}. Give a whole number from 0 to ${MOST_WORKERS}.`,
+    )
+  }
+  const url = moduleUrl(isObject ? option.module : undefined, count)
+  if (count === 0) return null
+  if (!initNode) {
+    throw invalidOption(
+      '`workers` are for the callbacks of a node, and `initNode` is false. Leave one of the two options out.',
+    )
+  }
+  return { count, url }
+}
+
+function moduleUrl(module: unknown, count: number): string {
+  if (module == null) {
+    const main = process.argv[1]
+    if (count === 0 || (main !== undefined && isFile(main))) return main === undefined ? '' : pathToFileURL(main).href
+    throw invalidOption(
+      '`workers`: this process has no main module that threads could run. Give `workers: { count, module }`.',
+    )
+  }
+  let path: string | null = null
+  if (typeof module === 'string' && module !== '' && !module.startsWith('file:')) path = resolve(module)
+  else if (module instanceof URL || typeof module === 'string') {
+    try {
+      path = fileURLToPath(module)
+    } catch {
+      // No path: told below.
+    }
+  }
+  if (path !== null && isFile(path)) return pathToFileURL(path).href
+  throw invalidOption(
+    `\`workers.module\` is ${module instanceof URL ? module.href : show(module)}${path === null ? '' : ', and there is no such file'}. ` +
+      'Give the path or the `file:` URL of a module: new URL("./callbacks.js", import.meta.url).',
+  )
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true
 }
 
 function completeLimits(option: GlobalOptions['limits']): Limits {

@@ -4,6 +4,7 @@ import type { TransferSource } from '../../src-ts/callback/transfer-source.js'
 import { errorFromWire, globalStopped, type UnableToFindCandidateError, WireCode } from '../../src-ts/errors.js'
 import { Global, NATIVE } from '../../src-ts/global.js'
 import type {
+  Answers,
   ControllerHandle,
   ControllerOptions,
   Inbound,
@@ -18,7 +19,7 @@ import type { GlobalOptions } from '../../src-ts/options.js'
 import type { CancelSignal } from '../../src-ts/timer.js'
 
 export interface Sent {
-  kind: 'request' | 'post' | 'transfer'
+  kind: 'request' | 'post' | 'transfer' | 'system' | 'tell'
   method: string
   args: readonly unknown[]
   node: number
@@ -48,15 +49,30 @@ export class FakeLink implements Link {
   constructor(options: LinkOptions, events: LinkEvents, serve: Serve) {
     this.options = options
     this.events = events
-    const names = { names: this.#names, nodeName: () => 'w' }
-    this.#inbound = serve(names, (_slot, _generation, code, value) => this.outcomes.push([code, value]))
+    const names = { names: this.#names, nodeName: () => 'w', controller: 0 }
+    const ports = (): never => {
+      throw new Error('a fake link has no streams')
+    }
+    this.#inbound = serve(names, (_slot, _generation, code, value) => this.outcomes.push([code, value]), ports)
   }
 
   /** A call arrives from node `w`. */
   arrive(name: string, ...args: unknown[]): void {
-    const id = this.#names.size
+    const id = this.#names.size + 1
     this.#names.set(id, name)
-    this.#inbound.request(id, args, 2, id, 1, true, 0)
+    this.#inbound.request(id, args, 2, id, 1, true, 0, true)
+  }
+
+  /** A call without result arrives from node `w`. */
+  arriveOneWay(name: string): void {
+    const id = this.#names.size + 1
+    this.#names.set(id, name)
+    this.#inbound.request(id, [], 2, 0, 0, false, 0, true)
+  }
+
+  /** A system call arrives from node `w`. */
+  ask(method: string, ...args: unknown[]): void {
+    this.#inbound.request(0, [method, ...args], 2, 0, 1, true, 0, true)
   }
 
   /** A function arrives from node `w`. */
@@ -92,6 +108,14 @@ export class FakeLink implements Link {
     return index < 0 ? undefined : index + 1
   }
 
+  stream(): Promise<never> {
+    return Promise.reject(new Error('a fake link has no streams'))
+  }
+
+  yields(): boolean {
+    return false
+  }
+
   request(
     method: string,
     args: readonly unknown[],
@@ -100,6 +124,28 @@ export class FakeLink implements Link {
     signal: CancelSignal | undefined,
   ): Promise<unknown> {
     return this.#record({ kind: 'request', method, args, node, timeoutMs, signal })
+  }
+
+  requestAll(
+    method: string,
+    args: readonly unknown[],
+    nodes: readonly number[],
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+    answers: Answers,
+  ): unknown {
+    nodes.forEach((node, at) => {
+      const outcome = this.request(method, args, node, timeoutMs, signal)
+      outcome.then(
+        (value) => answers.answered(at, value),
+        (error: unknown) => answers.failed(at, error),
+      )
+    })
+    return undefined
+  }
+
+  async postAll(method: string, args: readonly unknown[], nodes: readonly number[]): Promise<void> {
+    await Promise.all(nodes.map((node) => this.post(method, args, node)))
   }
 
   async post(method: string, args: readonly unknown[], node: number): Promise<void> {
@@ -114,6 +160,20 @@ export class FakeLink implements Link {
     signal: CancelSignal | undefined,
   ): Promise<unknown> {
     return this.#record({ kind: 'transfer', method: 'transfer', args, node, timeoutMs, signal, source })
+  }
+
+  system(
+    node: number,
+    method: string,
+    args: readonly unknown[],
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+  ): Promise<unknown> {
+    return this.#record({ kind: 'system', method, args, node, timeoutMs, signal })
+  }
+
+  tell(node: number, method: string, args: readonly unknown[]): void {
+    void this.#record({ kind: 'tell', method, args, node, timeoutMs: 0, signal: undefined })
   }
 
   async expose(add: readonly string[], remove: readonly string[]): Promise<void> {
@@ -157,7 +217,8 @@ export class FakeNative implements Native {
     const close = async (drainMs: number): Promise<void> => {
       this.controllerClosed = drainMs
     }
-    return { address, close, stats: () => ({ nodes: 0 }) }
+    const stopNodes = async (): Promise<{ stopped: string[]; remaining: string[] }> => ({ stopped: [], remaining: [] })
+    return { address, close, stopNodes, stats: () => ({ nodes: 0 }) }
   }
 
   openLink(options: LinkOptions, events: LinkEvents, serve: Serve): FakeLink {

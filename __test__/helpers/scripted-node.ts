@@ -1,6 +1,7 @@
 /** The native half of a link without an addon: keeps what is submitted, hands over what the test has arrive. */
 
 import type { ExecutionContext } from 'ava'
+import { systemClock } from '../../src-ts/clock.js'
 import type { NativeNode } from '../../src-ts/native/binding.cjs'
 import { HEADER_BYTES, Kind, padded } from '../../src-ts/native/frame.js'
 import { NativeLink } from '../../src-ts/native/link.js'
@@ -185,6 +186,22 @@ class RecordedInbound implements Inbound {
     this.calls.push(['transfer', ...details])
   }
 
+  stream(...details: Parameters<Inbound['stream']>): void {
+    this.calls.push(['stream', ...details])
+  }
+
+  items(...details: Parameters<Inbound['items']>): void {
+    this.calls.push(['items', ...details])
+  }
+
+  itemsRefused(...details: Parameters<Inbound['itemsRefused']>): void {
+    this.calls.push(['itemsRefused', ...details])
+  }
+
+  credit(...details: Parameters<Inbound['credit']>): void {
+    this.calls.push(['credit', ...details])
+  }
+
   cancel(slot: number, generation: number): void {
     this.calls.push(['cancel', slot, generation])
   }
@@ -212,10 +229,12 @@ export function script(t: ExecutionContext, { maxPending = 1000, connect = true 
     disconnected: (error) => told.push(['disconnected', error]),
     failed: (error) => told.push(['failed', error]),
     registryChanged: (change) => told.push(['registryChanged', change]),
+    stopAsked: () => told.push(['stopAsked', null]),
   }
   const inbound = new RecordedInbound()
   const made: { node?: ScriptedNode; respond?: Respond; names?: Names } = {}
-  const options = { name: 'own', limits: { maxPending, maxPayload: 8 * 1024 * 1024 } } as LinkOptions
+  const limits = { maxPending, maxPayload: 8 * 1024 * 1024 }
+  const options = { name: 'own', limits, clock: systemClock } as LinkOptions
   const link = new NativeLink(
     (doorbell) => {
       made.node = new ScriptedNode(doorbell)
@@ -228,6 +247,7 @@ export function script(t: ExecutionContext, { maxPending = 1000, connect = true 
       disconnected: (error) => events.disconnected(error),
       failed: (error) => events.failed(error),
       registryChanged: (change) => events.registryChanged(change),
+      stopAsked: () => events.stopAsked(),
     },
     (names, respond) => {
       made.names = names
