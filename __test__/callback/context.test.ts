@@ -43,6 +43,12 @@ test('an async function has its context after every await, next to others', asyn
   t.is(findContext(), undefined)
 })
 
+test('a call that a plain function returns unsent begins inside the context', async (t) => {
+  const context = make('a')
+  const lazy = { then: (resolve: (caller: string) => void) => resolve(findContext()?.caller ?? 'nobody') }
+  t.is(await runInContext(context, () => lazy, []), 'a')
+})
+
 test('getContext outside a callback is a GlobalContextError', (t) => {
   t.throws(() => getContext(), { instanceOf: GlobalContextError, message: /outside a callback/ })
 })

@@ -103,7 +103,7 @@ const examples: Record<string, Part[]> = {
 }
 
 /** Folders that other files run: with other addresses, or programs that are not ours. */
-const elsewhere = ['callback-classes', 'hello', 'other-languages', 'testing', 'transfer-and-call']
+const elsewhere = ['callback-classes', 'hello', 'other-languages', 'testing', 'transfer-and-call', 'workers']
 
 for (const [name, parts] of Object.entries(examples)) {
   test.serial(`the example ${name} does what it says`, async (t) => {

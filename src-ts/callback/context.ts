@@ -125,7 +125,7 @@ export function runInContext(context: CallContext, fn: AnyFunction, args: readon
       isTracking = true
       return storage.run(context, beginWithin, fn, args)
     }
-    if (fn.constructor !== AsyncFunction) return fn(...args)
+    if (fn.constructor !== AsyncFunction) return begun(fn(...args))
     isTracking = true
     return storage.run(context, fn, ...args)
   } finally {
@@ -135,9 +135,14 @@ export function runInContext(context: CallContext, fn: AnyFunction, args: readon
 
 /** Calls `fn`; a lazy result, such as a call that begins when it is awaited, begins inside the context, too. */
 function beginWithin(fn: AnyFunction, args: readonly unknown[]): unknown {
-  const result = fn(...args)
-  const isLazy = typeof (result as { then?: unknown } | null | undefined)?.then === 'function'
-  return isLazy && !(result instanceof Promise) ? (async () => await result)() : result
+  return begun(fn(...args))
+}
+
+/** A thenable that is no promise is asked for its outcome now: `await` would do that outside the context. */
+function begun(result: unknown): unknown {
+  if (typeof result !== 'object' || result === null || result instanceof Promise) return result
+  const { then } = result as Partial<PromiseLike<unknown>>
+  return typeof then === 'function' ? new Promise((resolve, reject) => then.call(result, resolve, reject)) : result
 }
 
 /** As {@link runInContext}, for what goes on after it has returned, whatever `fn` is. */
