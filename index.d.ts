@@ -922,6 +922,8 @@ interface Limits {
     outboundHardBytes: number;
     /** Connections of a controller. @default 16,384 */
     maxConnections: number;
+    /** Connections of a controller from one address off loopback. @default 1,024 */
+    maxPerAddress: number;
     /** Connections of a controller that have not proved who they are. @default 256 */
     maxUnauthenticated: number;
 }

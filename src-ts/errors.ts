@@ -227,6 +227,8 @@ export const WireCode = {
   StreamRequired: 29,
   WorkerLost: 30,
   NotPermitted: 31,
+  EnhanceYourCalm: 32,
+  ArgumentCount: 33,
 } as const
 
 /** What is known about the failure besides its number. */
@@ -499,6 +501,22 @@ const ROWS: Readonly<Record<number, Row>> = {
     false,
     'the node does not do this for this process',
     'Ask from the process that owns it, or from the one with the controller.',
+  ),
+  32: row(
+    'ERR_ENHANCE_YOUR_CALM',
+    OverloadedError,
+    'maybe',
+    true,
+    'this node sent too many frames that are no calls',
+    'Register many callbacks at once rather than one after the other.',
+  ),
+  33: row(
+    'ERR_ARGUMENT_COUNT',
+    GlobalContextError,
+    'no',
+    false,
+    'it was given a wrong number of arguments',
+    'Check the call, or the version of the other process.',
   ),
 }
 

@@ -100,6 +100,8 @@ export interface Limits {
   outboundHardBytes: number
   /** Connections of a controller. @default 16,384 */
   maxConnections: number
+  /** Connections of a controller from one address off loopback. @default 1,024 */
+  maxPerAddress: number
   /** Connections of a controller that have not proved who they are. @default 256 */
   maxUnauthenticated: number
 }
@@ -416,6 +418,7 @@ function completeLimits(option: GlobalOptions['limits']): Limits {
     outboundSoftBytes: 8 * MIB,
     outboundHardBytes: 32 * MIB,
     maxConnections: 16_384,
+    maxPerAddress: 1024,
     maxUnauthenticated: 256,
   }
   const limits = group(option, Object.keys(defaults), 'limits')

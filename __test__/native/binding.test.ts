@@ -52,6 +52,7 @@ function controllerOptions(address: AddressDto): ControllerDto {
     outboundSoft: 8_000_000,
     outboundHard: 32_000_000,
     maxConnections: 1000,
+    maxPerAddress: 100,
     maxUnauthenticated: 100,
   }
 }

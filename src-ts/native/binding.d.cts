@@ -74,6 +74,7 @@ export interface ControllerDto {
   outboundSoft: number
   outboundHard: number
   maxConnections: number
+  maxPerAddress: number
   maxUnauthenticated: number
 }
 

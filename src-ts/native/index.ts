@@ -25,6 +25,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     outboundSoft: options.limits.outboundSoftBytes,
     outboundHard: options.limits.outboundHardBytes,
     maxConnections: options.limits.maxConnections,
+    maxPerAddress: options.limits.maxPerAddress,
     maxUnauthenticated: options.limits.maxUnauthenticated,
   })
   if (isFailure(started))

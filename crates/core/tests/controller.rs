@@ -5,6 +5,7 @@ mod support;
 use daffi_core::auth::Secret;
 use daffi_core::controller::{Controller, ControllerOptions};
 use daffi_core::transport::{Address, Stream};
+use daffi_protocol::control::{self, Refused, Register};
 use daffi_protocol::limits::FRAGMENT_BYTES;
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
 use std::collections::BTreeMap;
@@ -181,8 +182,15 @@ fn a_wrong_cookie_is_refused_without_inventory() {
 fn a_name_in_use_is_refused_unless_the_same_instance_takes_it_back() {
     on_both(defaults(), async |world: World| {
         let mut first = world.try_node("alice", 1).await.unwrap();
-        let error = world.try_node("alice", 2).await.map(|_| ()).unwrap_err();
-        assert_eq!(error.code, ErrorCode::NameInUse);
+        {
+            // It answers the ping that it gets for being claimed.
+            let claiming = async { world.try_node("alice", 2).await.map(|_| ()).unwrap_err() };
+            let error = tokio::select! {
+                _ = first.try_next() => panic!("the holder was closed"),
+                error = claiming => error,
+            };
+            assert_eq!(error.code, ErrorCode::NameInUse);
+        }
         first.register(&["still"]).await;
         let second = world.try_node("alice", 1).await.unwrap();
         assert_ne!(second.index, first.index);
@@ -305,6 +313,124 @@ fn nodes_that_are_asked_to_stop_and_leave_are_told_from_those_that_stay() {
             heard.push(own.any().await.unwrap().0.kind);
         }
         assert!(!heard.contains(&Kind::Stop), "the own node {index} was asked, too");
+    });
+}
+
+#[test]
+fn a_flood_of_frames_that_are_no_calls_closes_its_sender_alone() {
+    on_both(defaults(), async |world: World| {
+        let mut innocent = world.exposing("innocent", &["f"]).await;
+        for flood in
+            [control::frame(Kind::Register, &Register::default()).unwrap(), Header::new(Kind::Ping).encode().to_vec()]
+        {
+            let mut node = world.node("hasty").await;
+            let writing = async {
+                for _ in 0..100 {
+                    if node.stream.write_all(&flood.repeat(100)).await.is_err() {
+                        break;
+                    }
+                }
+            };
+            writing.await;
+            let mut code = None;
+            while let Some((header, body)) = node.any().await {
+                if header.kind == Kind::Refused {
+                    code = ErrorCode::from_u32(control::parse::<Refused>(&body).unwrap().code);
+                }
+            }
+            assert!(code.is_none_or(|code| code == ErrorCode::EnhanceYourCalm), "{code:?}");
+            world.until(|stats| stats.nodes == 1).await;
+        }
+        let mut caller = world.node("caller").await;
+        let request = caller.request(0, "f", 1).await;
+        caller.send(request, &[]).await;
+        let (ticket, _) = innocent.next().await;
+        innocent.answer(ticket, &[]).await;
+        assert_eq!(caller.outcome().await, (0, None));
+    });
+}
+
+#[test]
+fn a_hundred_thousand_callbacks_are_no_flood() {
+    on_both(defaults(), async |world: World| {
+        let node = world.node("large").await;
+        for at in 0..400 {
+            let add = (0..250).map(|n| format!("callback {at} {n}")).collect();
+            let register = control::frame(Kind::Register, &Register { add, remove: vec![] }).unwrap();
+            node.stream.write_all(&register).await.unwrap();
+        }
+        let mut caller = world.node("caller").await;
+        caller.until(|node| node.exposes.len() == 100_000).await;
+    });
+}
+
+#[test]
+fn a_holder_of_a_name_that_answers_nothing_loses_it_and_one_that_answers_keeps_it() {
+    on_both(defaults(), async |world: World| {
+        let _silent = world.try_node("silent", 1).await.unwrap();
+        let mut alive = world.try_node("alive", 1).await.unwrap();
+        let answering = async { while alive.try_next().await.is_some() {} };
+        let claiming = async {
+            let refused = world.try_node("alive", 2).await.err().expect("the name is taken");
+            assert_eq!(refused.code, ErrorCode::NameInUse);
+            let begun = Instant::now();
+            let taken = world.try_node("silent", 2).await.unwrap();
+            assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+            drop(taken);
+        };
+        tokio::select! {
+            () = answering => panic!("the one that answers was closed"),
+            () = claiming => {}
+        }
+    });
+}
+
+#[test]
+fn beyond_the_buffer_of_all_the_node_that_holds_most_goes() {
+    let options =
+        ControllerOptions { buffer_budget: 4 << 20, outbound_soft: 64 << 20, outbound_hard: 64 << 20, ..defaults() };
+    on_both(options, async |world: World| {
+        let _greedy = world.exposing("greedy", &["f"]).await;
+        let mut modest = world.exposing("modest", &["g"]).await;
+        let mut caller = world.node("caller").await;
+        let flood = Header { flags: flags::NO_REPLY, ..caller.request(0, "f", 1).await };
+        let payload = vec![0; 256 * 1024];
+        while world.controller.stats().nodes == 3 {
+            caller.send(flood, &payload).await;
+        }
+        let request = caller.request(1, "g", 1).await;
+        caller.send(request, &[]).await;
+        let (ticket, _) = modest.next().await;
+        modest.answer(ticket, &[]).await;
+        loop {
+            let (header, _) = caller.next().await;
+            if header.slot == 1 {
+                break;
+            }
+        }
+        world.until(|stats| stats.queued_bytes == 0).await;
+    });
+}
+
+#[test]
+fn wrong_proofs_hold_nobody_up_for_longer_than_a_second() {
+    on_both(ControllerOptions { token: Some("right".into()), ..defaults() }, async |world: World| {
+        let wrong = Secret::Token("wrong".into());
+        let mut attempts = Vec::new();
+        for at in 0..12_u8 {
+            let stream = world.raw().await;
+            let secret = wrong.clone();
+            attempts
+                .push(async move { Node::shake(stream, "intruder", at, secret).await.err().map(|error| error.code) });
+        }
+        for attempt in attempts {
+            let code = attempt.await;
+            assert!(matches!(code, Some(ErrorCode::Unauthorized | ErrorCode::ConnectionLost)), "{code:?}");
+        }
+        let begun = Instant::now();
+        let right = Node::shake(world.raw().await, "right", 1, Secret::Token("right".into())).await;
+        assert!(right.is_ok());
+        assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
     });
 }
 

@@ -29,6 +29,7 @@ pub fn start_controller(env: &Env, options: ControllerDto) -> Result<Object<'_>>
         outbound_soft: bytes(options.outbound_soft),
         outbound_hard: bytes(options.outbound_hard),
         max_connections: bytes(options.max_connections),
+        max_per_address: bytes(options.max_per_address),
         max_unauthenticated: bytes(options.max_unauthenticated),
         ..ControllerOptions::default()
     };

@@ -47,6 +47,7 @@ pub struct ControllerDto {
     pub outbound_soft: f64,
     pub outbound_hard: f64,
     pub max_connections: f64,
+    pub max_per_address: f64,
     pub max_unauthenticated: f64,
 }
 

@@ -98,6 +98,10 @@ error_codes! {
     WorkerLost = 30, "ERR_WORKER_LOST";
     /// The node does not do this for this caller. Not executed.
     NotPermitted = 31, "ERR_NOT_PERMITTED";
+    /// The peer floods the connection with frames that are no calls.
+    EnhanceYourCalm = 32, "ERR_ENHANCE_YOUR_CALM";
+    /// The callback takes another number of arguments; the payload says which. Not executed.
+    ArgumentCount = 33, "ERR_ARGUMENT_COUNT";
 }
 
 #[cfg(test)]

@@ -33,6 +33,12 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
                 break outcome;
             }
             wait_for_room(&hub, &peer, &mut input.blocked).await;
+            while peer.is_hasty() && !peer.is_gone.get() {
+                let tick = peer.tick.notified();
+                peer.is_paused.set(true);
+                tick.await;
+                peer.is_paused.set(false);
+            }
             if reads == READS_A_TURN {
                 tokio::task::yield_now().await;
                 reads = 0;
@@ -236,8 +242,15 @@ impl Batch {
             }
             let start = self.walked;
             self.walked += length;
+            if header.kind == Kind::Cancel {
+                peer.count_cancel();
+            }
             if !is_call {
                 is_adjacent = false;
+                if !peer.count_control() {
+                    let message = "The node sent too many frames that are no calls. It may send 2,000 a second.";
+                    return Err(CoreError::new(ErrorCode::EnhanceYourCalm, message));
+                }
                 if header.kind == Kind::Register {
                     let register: Register = control::parse(body(header, frame)).map_err(|_| unreadable())?;
                     let own = router.registry.register(peer.index, &register).map_err(refused_registration)?;

@@ -1,6 +1,7 @@
 //! What the tasks of one controller share: peers, router, buffers. All of it on one thread.
 
 use super::connection::{self, error_frame};
+use super::doorman::Doorman;
 use super::peer::Peer;
 use super::registry::split;
 use super::router::Router;
@@ -16,11 +17,11 @@ use daffi_protocol::{ErrorCode, Header, Kind, frame_len};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 pub(super) struct Hub {
@@ -36,6 +37,7 @@ pub(super) struct Hub {
     buffers: RefCell<Vec<Vec<u8>>>,
     /// Connections that have not proved themselves, oldest first.
     strangers: RefCell<VecDeque<(u64, Rc<Stream>)>>,
+    doorman: RefCell<Doorman>,
     last_stranger: Cell<u64>,
     /// Peers to be closed as soon as no batch is in work.
     failed: RefCell<Vec<(Rc<Peer>, ErrorCode)>>,
@@ -59,6 +61,7 @@ pub(super) struct Hub {
 impl Hub {
     pub fn new(options: ControllerOptions, counters: Arc<Counters>, seed: u32) -> Rc<Self> {
         Rc::new(Self {
+            doorman: RefCell::new(Doorman::new(options.max_per_address)),
             options,
             router: RefCell::new(Router::new(seed)),
             peers: RefCell::default(),
@@ -84,27 +87,66 @@ impl Hub {
     /// process.
     pub async fn receive(self: Rc<Self>, stream: Stream, secret: Rc<Secret>, is_own: bool) {
         let stream = Rc::new(stream);
+        let Some(visit) = self.let_in(&stream) else { return };
         let Some(stranger) = self.add_stranger(&stream) else { return };
+        tokio::time::sleep(visit.hold()).await;
         let shaken = handshake::server(&stream, &secret, self.options.handshake_timeout).await;
         self.strangers.borrow_mut().retain(|(id, _)| *id != stranger);
         let accepted = match shaken {
             Ok(accepted) => accepted,
             Err(error) => {
+                if error.code == ErrorCode::Unauthorized {
+                    visit.failed();
+                }
                 tracing::info!(%error, "refused a connection");
                 return self.publish();
             }
         };
+        self.probe_holder(&accepted).await;
         let is_same_user = stream.peer_uid().is_ok_and(|uid| uid == Some(own_uid()));
         let is_local = is_same_user || matches!(*secret, Secret::Cookie(_));
         let admitted = self.admit(accepted, &stream, is_local, is_own);
         self.settle();
         match admitted {
-            Ok(peer) => connection::serve(self, peer).await,
+            Ok(peer) => connection::serve(Rc::clone(&self), peer).await,
             Err(error) => {
                 tracing::info!(%error, "refused a node");
                 handshake::refuse(&stream, &error).await;
             }
         }
+    }
+
+    /// The visit of a connection, for as long as it lasts; `None` when its address has too many.
+    fn let_in(self: &Rc<Self>, stream: &Rc<Stream>) -> Option<Visit> {
+        let address = stream.peer_ip();
+        if let Some(address) = address
+            && !self.doorman.borrow_mut().enter(address, Instant::now())
+        {
+            let message = "This address has as many connections as one address may have.";
+            let _ = stream.try_write(&refusal(&CoreError::new(ErrorCode::QuotaExceeded, message)));
+            return None;
+        }
+        Some(Visit { hub: Rc::clone(self), address })
+    }
+
+    /// Gives up the holder of a name that somebody else claims, if it does not answer a ping in time.
+    async fn probe_holder(self: &Rc<Self>, accepted: &Accepted) {
+        let named = self.router.borrow().registry.node_named(&accepted.name);
+        let holder = named.and_then(|index| self.peers.borrow().get(&index).cloned());
+        let Some(holder) = holder.filter(|holder| holder.identity.instance != accepted.instance) else { return };
+        holder.expect_bytes();
+        let ping = Header::new(Kind::Ping).encode();
+        holder.send_runs(self, &ping, &[(0, ping.len())]);
+        self.settle();
+        let begun = Instant::now();
+        while begun.elapsed() < PROBE && !holder.is_gone.get() {
+            if holder.has_spoken() {
+                return;
+            }
+            tokio::time::sleep(PROBE_LOOK).await;
+        }
+        self.fail(&holder, ErrorCode::HeartbeatLost);
+        self.settle();
     }
 
     fn add_stranger(&self, stream: &Rc<Stream>) -> Option<u64> {
@@ -324,6 +366,7 @@ impl Hub {
                     self.fail(&peer, ErrorCode::HeartbeatLost);
                     continue;
                 }
+                peer.end_tick();
                 let quiet = if peer.is_told.replace(false) { 0 } else { peer.quiet_ticks.get() + 1 };
                 peer.quiet_ticks.set(quiet);
                 if tick * quiet >= heartbeat && peer.queued() == 0 {
@@ -356,6 +399,8 @@ impl Hub {
             }
         };
         let _ = tokio::time::timeout(timeout, all_gone).await;
+        // Whoever asked should find them gone.
+        self.tell_changes();
         let (stopped, remaining): (Vec<_>, Vec<_>) = asked.iter().partition(|peer| peer.is_gone.get());
         let names = |peers: Vec<&Rc<Peer>>| peers.into_iter().map(|peer| peer.identity.name.clone()).collect();
         StoppedNodes { stopped: names(stopped), remaining: names(remaining) }
@@ -427,6 +472,24 @@ impl Hub {
         self.queued.set((self.queued.get() + after).saturating_sub(before));
     }
 
+    /// Whether more waits than may for all nodes together.
+    pub fn is_over_budget(&self) -> bool {
+        self.queued.get() > self.options.buffer_budget
+    }
+
+    /// Has the node go for which most bytes wait: what it holds is memory of all.
+    pub fn shed(&self) {
+        let peers = self.peers.borrow();
+        if let Some(peer) = peers.values().max_by_key(|peer| peer.queued()) {
+            tracing::warn!(
+                node = peer.index,
+                bytes = peer.queued(),
+                "closed the node that holds most of a full buffer"
+            );
+            self.fail(peer, ErrorCode::SlowConsumer);
+        }
+    }
+
     fn publish(&self) {
         let router = self.router.borrow();
         let (peers, strangers) = (self.peers.borrow().len(), self.strangers.borrow().len());
@@ -438,6 +501,32 @@ impl Hub {
         self.counters.queued_bytes.store(self.queued.get() as u64, Relaxed);
         if self.is_stopping.get() && router.in_flight() == 0 && self.queued.get() == 0 {
             self.ended.notify_one();
+        }
+    }
+}
+
+/// A connection at the door, and its count.
+struct Visit {
+    hub: Rc<Hub>,
+    address: Option<IpAddr>,
+}
+
+impl Visit {
+    fn hold(&self) -> Duration {
+        self.address.map_or(Duration::ZERO, |address| self.hub.doorman.borrow().hold(address, Instant::now()))
+    }
+
+    fn failed(&self) {
+        if let Some(address) = self.address {
+            self.hub.doorman.borrow_mut().failed(address, Instant::now());
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Some(address) = self.address {
+            self.hub.doorman.borrow_mut().leave(address, Instant::now());
         }
     }
 }
@@ -462,5 +551,8 @@ const KEPT_BUFFERS: usize = 8;
 const LARGEST_FRAME_BYTES: usize = frame_len(MAX_FRAME_BODY_BYTES as usize);
 /// Changes within this time are told as one (RELIABILITY L2).
 const COALESCE: Duration = Duration::from_millis(10);
+/// How long the holder of a name may take to answer when somebody else claims it (RELIABILITY F11).
+const PROBE: Duration = Duration::from_secs(2);
+const PROBE_LOOK: Duration = Duration::from_millis(5);
 /// How long an ending controller lets nodes read what was sent.
 const LINGER: Duration = Duration::from_millis(200);

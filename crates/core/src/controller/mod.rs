@@ -4,6 +4,7 @@
 //! anywhere. It never reads a payload, and runs nothing of what passes through it.
 
 mod connection;
+pub mod doorman;
 mod hub;
 mod outbox;
 mod peer;
@@ -55,6 +56,10 @@ pub struct ControllerOptions {
     pub max_unauthenticated: usize,
     /// Connections at all.
     pub max_connections: usize,
+    /// Connections of one address off loopback.
+    pub max_per_address: usize,
+    /// Bytes that may wait for all nodes together; beyond, the node that holds most is disconnected.
+    pub buffer_budget: usize,
 }
 
 impl Default for ControllerOptions {
@@ -73,6 +78,8 @@ impl Default for ControllerOptions {
             stall: Duration::from_secs(10),
             max_unauthenticated: 256,
             max_connections: 16_384,
+            max_per_address: 1024,
+            buffer_budget: buffer_budget(),
         }
     }
 }
@@ -219,6 +226,14 @@ impl Controller {
     }
 }
 
+/// A quarter of the memory of the machine, at most 512 MiB.
+fn buffer_budget() -> usize {
+    // SAFETY: asks for two numbers; -1 where they are not known.
+    let (pages, bytes) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let memory = usize::try_from(pages).unwrap_or(0).saturating_mul(usize::try_from(bytes).unwrap_or(0));
+    if memory == 0 { MAX_BUFFER_BUDGET } else { MAX_BUFFER_BUDGET.min(memory / 4) }
+}
+
 fn check_token(options: &ControllerOptions) -> Result<(), CoreError> {
     let message = match &options.token {
         Some(token) if token.is_empty() => "The controller did not start: the token is empty.",
@@ -297,6 +312,7 @@ fn join(hub: &Rc<Hub>, fd: OwnedFd) {
     }
 }
 
+const MAX_BUFFER_BUDGET: usize = 512 * 1024 * 1024;
 /// Commands that may wait; each is rare.
 const COMMANDS: usize = 64;
 /// How long to wait for descriptors (RELIABILITY F19).

@@ -42,6 +42,12 @@ pub(super) struct Peer {
     pub silent_ticks: Cell<u32>,
     /// Ticks without a byte to it.
     pub quiet_ticks: Cell<u32>,
+    /// Frames since the last tick that are no calls.
+    controls: Cell<u32>,
+    /// Cancels since the last tick.
+    cancels: Cell<u32>,
+    /// Rings with each tick.
+    pub tick: Notify,
     /// Rings when there is room again, it became slow, or it is gone.
     pub room: Notify,
     outbox: RefCell<Outbox>,
@@ -65,10 +71,47 @@ impl Peer {
             is_told: Cell::new(true),
             silent_ticks: Cell::new(0),
             quiet_ticks: Cell::new(0),
+            controls: Cell::new(0),
+            cancels: Cell::new(0),
+            tick: Notify::new(),
             room: Notify::new(),
             outbox: RefCell::default(),
             is_writing: Cell::new(false),
         })
+    }
+
+    /// From now on [`Peer::has_spoken`] tells of new bytes.
+    pub fn expect_bytes(&self) {
+        self.is_heard.set(false);
+        self.silent_ticks.set(self.silent_ticks.get().max(1));
+    }
+
+    /// Whether a byte came since [`Peer::expect_bytes`].
+    pub fn has_spoken(&self) -> bool {
+        self.is_heard.get() || self.silent_ticks.get() == 0
+    }
+
+    /// Counts a frame that is no call; false when it is one too many.
+    pub fn count_control(&self) -> bool {
+        self.controls.set(self.controls.get() + 1);
+        self.controls.get() <= CONTROLS_A_TICK
+    }
+
+    /// Counts a cancel.
+    pub fn count_cancel(&self) {
+        self.cancels.set(self.cancels.get() + 1);
+    }
+
+    /// Whether it has cancelled so much that it is not read before the next tick.
+    pub fn is_hasty(&self) -> bool {
+        self.cancels.get() > CANCELS_A_TICK
+    }
+
+    /// A tick has passed: it may do as much again.
+    pub fn end_tick(&self) {
+        self.controls.set(0);
+        self.cancels.set(0);
+        self.tick.notify_waiters();
     }
 
     /// Bytes that wait for room in its socket.
@@ -138,6 +181,10 @@ impl Peer {
         }
         if queued > hub.options.outbound_hard {
             hub.fail(self, ErrorCode::SlowConsumer);
+        } else if hub.is_over_budget() {
+            // Borrowed here: `shed` looks at all outboxes.
+            drop(outbox);
+            hub.shed();
         } else if !self.is_writing.replace(true) {
             tokio::task::spawn_local(Rc::clone(self).write_out(Rc::clone(hub)));
         }
@@ -191,8 +238,15 @@ impl Peer {
         let dropped = self.outbox.take();
         hub.count_queued(dropped.queued(), 0);
         self.room.notify_waiters();
+        self.tick.notify_waiters();
     }
 }
 
+/// Registrations, pings and the like that a node may send a tick, a second by default; beyond, it is
+/// closed (RELIABILITY R10). A hundred thousand callbacks are 400 of them.
+const CONTROLS_A_TICK: u32 = 2000;
+/// Cancels a tick beyond which a node is not read until the next: many calls may well time out at
+/// once, but their cancels must not take the thread from the others.
+const CANCELS_A_TICK: u32 = 100_000;
 /// Whoever takes nothing for so long no longer holds up those who send to it.
 const SLOW_AFTER: Duration = Duration::from_millis(250);

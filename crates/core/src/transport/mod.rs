@@ -210,6 +210,15 @@ impl Stream {
         }
     }
 
+    /// The address at the other end, `None` over a UNIX socket.
+    #[must_use]
+    pub fn peer_ip(&self) -> Option<std::net::IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip().to_canonical()),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Hands the descriptor on, still non-blocking, no longer watched by this runtime.
     ///
     /// # Errors
