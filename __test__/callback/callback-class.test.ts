@@ -365,7 +365,7 @@ test('an instance and a plain object are registered as they are', (t) => {
   t.is(callback(tools, { alias: { sum: 'same' }, checkArgs: true }), tools)
   t.is(run('same', 5), 5)
   t.is(run('more', 5), 15)
-  t.throws(() => run('more'), { code: 'ERR_ARGUMENT_COUNT', message: 'more() takes 1 arguments and was given 0.' })
+  t.throws(() => run('more'), { code: 'ERR_ARGUMENT_COUNT', message: 'more() takes 1 argument and was given 0.' })
   t.deepEqual([...registry.names()], ['count', 'same', 'more'])
 })
 

@@ -226,5 +226,5 @@ test('checkArgs refuses too few and too many arguments', (t) => {
   t.throws(() => run('two', 1, 2, 3), { code: 'ERR_ARGUMENT_COUNT' })
   t.throws(() => run('optional', 1, 2, 3), { message: /1 to 2/ })
   t.throws(() => run('rest'), { message: /1 or more/ })
-  t.throws(() => run('g', 'g'), { message: /takes 1 arguments and was given 0/ })
+  t.throws(() => run('g', 'g'), { message: /takes 1 argument and was given 0/ })
 })

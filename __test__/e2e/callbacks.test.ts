@@ -1,7 +1,14 @@
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { callback, Global, RemoteCallError, UnableToFindCandidateError, ValidationError } from 'daffi'
+import {
+  callback,
+  Global,
+  GlobalContextError,
+  RemoteCallError,
+  UnableToFindCandidateError,
+  ValidationError,
+} from 'daffi'
 import {
   folder,
   freshPlace,
@@ -87,8 +94,8 @@ for (const transport of transports) {
     t.is(await g.call.total(), 0)
     t.is(await worker.ask('local'), '1 1')
     t.is(await g.call.plus(1, 2), 3)
-    const counted = await t.throwsAsync(async () => await g.call.plus(1), { instanceOf: RemoteCallError })
-    t.is(causeOf(counted), 'ERR_ARGUMENT_COUNT')
+    const counted = await t.throwsAsync(async () => await g.call.plus(1), { instanceOf: GlobalContextError })
+    t.deepEqual([counted.code, counted.executed], ['ERR_ARGUMENT_COUNT', 'no'])
   })
 
   test.serial(`a class is replaced and withdrawn while others look on, over ${transport}`, async (t) => {

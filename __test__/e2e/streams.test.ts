@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import test, { type ExecutionContext } from 'ava'
-import { BROADCAST, type Global, RemoteCallError, RemoteStoppedUnexpectedlyError, STREAM } from 'daffi'
+import { BROADCAST, type Global, RemoteCallError, RemoteStoppedUnexpectedlyError, STREAM, ValidationError } from 'daffi'
 import {
   atMost,
   codeOf,
@@ -35,6 +35,7 @@ interface Streams {
   failHere(item: number): void
   add(a: number, b: number): number
   nothing(item: number): void
+  numbers(item: number): void
 }
 
 interface Setting {
@@ -343,6 +344,10 @@ for (const transport of transports) {
     t.is((item as unknown as { code: string }).code, 'ERR_NOT_SERIALIZABLE')
     t.regex(item?.message ?? '', /items\[2\]\.save is a function/)
     t.regex((await t.throwsAsync(collect(g.call.untold().stream())))?.message ?? '', /items\[1\]\.save/)
+    const unfit = await t.throwsAsync(Promise.resolve(g.call.numbers([1, 2, 'three' as never]).stream()))
+    t.true(unfit instanceof ValidationError)
+    const { executed, issues } = unfit as ValidationError
+    t.deepEqual([executed, issues[0]?.path], ['yes', ['items', 2]])
     const twice = g.call.range(2).stream()
     t.deepEqual(await collect(twice), [0, 1])
     t.throws(() => twice[Symbol.asyncIterator](), { message: /read once/ })

@@ -1,11 +1,12 @@
 /** The callee's half of a streamed call: items that arrive for a callback, items that it yields. */
-import { PayloadTooLargeError, WireCode } from '../errors.js'
+import { PayloadTooLargeError, ValidationError, WireCode } from '../errors.js'
 import { type ItemPort, ItemsNotSent, SLICE_MS, turn } from '../stream/flow.js'
 import { EMPTY, Inflow, InLane } from '../stream/inflow.js'
 import { Outflow, type OutLane } from '../stream/outflow.js'
-import { answering } from './answer.js'
+import { answering, answerOf } from './answer.js'
 import type { AnyFunction } from './callback.js'
 import { type CallContext, runAsyncInContext, runInContext } from './context.js'
+import type { RegisteredCallback } from './registry.js'
 
 /** One streamed call while its callback runs. */
 export class StreamCall {
@@ -28,9 +29,14 @@ export class StreamCall {
    *
    * @param args - Arguments in front of the source, or all where there is none.
    */
-  async run(context: CallContext, fn: AnyFunction, isGenerator: boolean, args: readonly unknown[]): Promise<unknown> {
+  async run(
+    context: CallContext,
+    { fn, isGenerator, takeAll }: RegisteredCallback,
+    args: readonly unknown[],
+  ): Promise<unknown> {
     try {
       if (isGenerator) await this.#yield(context, fn, this.#source === null ? args : [...args, this.#source])
+      else if (takeAll !== undefined) await runInContext(context, takeAll, [...args, this.#source])
       else await this.#takeEach(context, fn, args, this.#source as Inflow)
       return undefined
     } finally {
@@ -64,7 +70,8 @@ export class StreamCall {
     const end = (): unknown => made.return?.()
     const within = isAsync ? runAsyncInContext : runInContext
     const source = { next: () => within(context, next, []), return: () => within(context, end, []) }
-    this.#outflow = new Outflow(source as Iterator<unknown>, isAsync)
+    // What runs elsewhere has its context there.
+    this.#outflow = new Outflow((made instanceof Inflow ? made : source) as Iterator<unknown>, isAsync)
     this.#outLane = this.#outflow.add(this.#port)
     try {
       await this.#outflow.run()
@@ -84,8 +91,12 @@ export class StreamCall {
         item = step.value
         begun = performance.now()
       }
-      const result = runInContext(context, fn, [...args, item])
-      if (typeof (result as PromiseLike<unknown> | null)?.then === 'function') await result
+      try {
+        const result = runInContext(context, fn, [...args, item])
+        if (typeof (result as PromiseLike<unknown> | null)?.then === 'function') await result
+      } catch (thrown) {
+        throw atItem(thrown, taken)
+      }
       if (this.#isOver) return
       if ((++taken & 63) === 0 && performance.now() - begun > SLICE_MS) {
         await turn()
@@ -93,6 +104,15 @@ export class StreamCall {
       }
     }
   }
+}
+
+/** An item that does not fit the schema, named by its number; items before it did run. */
+function atItem(thrown: unknown, index: number): unknown {
+  const answer = answerOf(thrown)
+  if (answer?.code !== WireCode.Validation || !(thrown instanceof ValidationError)) return thrown
+  const issues = thrown.issues.map(({ message, path }) => ({ message, path: ['items', index, ...path.slice(1)] }))
+  const executed = index > 0 ? 'yes' : thrown.executed
+  return answering(new ValidationError(thrown.message, { issues, executed }), answer.code, { issues, executed })
 }
 
 /** An item that cannot travel, as the answer that tells the caller so. */

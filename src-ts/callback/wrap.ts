@@ -1,5 +1,6 @@
 /** What runs around a registered function: the number of its arguments and its schemas are checked. */
-import { GlobalContextError, invalidOption, show } from '../errors.js'
+import { GlobalContextError, invalidOption, show, WireCode } from '../errors.js'
+import { answering } from './answer.js'
 import type { AnyFunction } from './callback.js'
 import { type CallContext, findContext, runInContext } from './context.js'
 import { checkArguments, checkResult, isThenable, type Schemas } from './schema.js'
@@ -44,9 +45,9 @@ function counted(name: string, fn: AnyFunction, inner: AnyFunction, hidden: numb
     if (count < fewest || count > most) {
       const takes =
         fewest === most ? `${fewest}` : most === Number.POSITIVE_INFINITY ? `${fewest} or more` : `${fewest} to ${most}`
-      throw new GlobalContextError(`${name}() takes ${takes} arguments and was given ${count}.`, {
-        code: 'ERR_ARGUMENT_COUNT',
-      })
+      const said = `takes ${takes} ${takes === '1' ? 'argument' : 'arguments'} and was given ${count}`
+      const error = new GlobalContextError(`${name}() ${said}.`, { code: 'ERR_ARGUMENT_COUNT' })
+      throw answering(error, WireCode.ArgumentCount, said)
     }
     return inner.apply(this, args)
   })
