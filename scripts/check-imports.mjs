@@ -8,6 +8,7 @@ import { filesUnder } from './stamp.mjs'
 const LAYERS = [
   ['index', 'testing'],
   ['global'],
+  ['known-names', 'lifecycle', 'news', 'serving'],
   ['call', 'callback', 'schedule', 'threads'],
   ['middleware'],
   ['payload', 'native'],

@@ -5,48 +5,28 @@ import { type RemoteCalls, remoteCalls } from './call/call-proxy.js'
 import { callbackAndFetcherInto, type FindSource, fetcherInto, fetchersInto } from './call/fetcher.js'
 import type { CallbackAndFetcherFunction, FetcherFunction, FetchersFunction } from './call/fetcher-types.js'
 import { GlobalSource } from './call/global-source.js'
-import { inherit } from './call/inherit.js'
-import { checkSignal } from './call/modifiers.js'
-import { indexOf, linkWithin } from './call/waiting.js'
+import { cancelTask, listTasks } from './call/remote-tasks.js'
+import { transferAndCall } from './call/transfer.js'
 import { type AnyFunction, type CallbackFunction, callbackInto } from './callback/callback.js'
 import { findContext } from './callback/context.js'
-import { Dispatcher } from './callback/dispatcher.js'
-import { Exposure } from './callback/exposure.js'
 import { CallbackRegistry, processRegistry } from './callback/registry.js'
-import { Refusal, type SystemCaller } from './callback/system.js'
-import { prepareSource } from './callback/transfer-source.js'
 import { type Clock, systemClock } from './clock.js'
 import { type Duration, toMilliseconds, toTimeout } from './duration.js'
-import {
-  type DaffiError,
-  GlobalContextError,
-  globalStopped,
-  InitializationError,
-  invalidOption,
-  show,
-  TimeoutError,
-  WireCode,
-} from './errors.js'
-import {
-  checkEvent,
-  type EventIterator,
-  type EventsOptions,
-  type GlobalEvent,
-  type GlobalEvents,
-  Listeners,
-} from './events.js'
-import { type Middleware, Middlewares, runOutgoing } from './middleware.js'
-import { completeLogger, type Logger } from './logger.js'
+import { GlobalContextError, globalStopped, InitializationError, invalidOption, show } from './errors.js'
+import type { EventIterator, EventsOptions, GlobalEvent, GlobalEvents } from './events.js'
+import { KnownNames } from './known-names.js'
+import { Lifecycle } from './lifecycle.js'
+import { completeLogger } from './logger.js'
+import type { Middleware } from './middleware.js'
 import { checkName, checkOptionNames } from './names.js'
 import { openLink, startController } from './native/index.js'
-import type { ControllerHandle, Link, LinkStats, Native, RegistryChanges, Serve } from './native/link-types.js'
-import { allowsTransfer, type CompleteOptions, completeOptions, type GlobalOptions, type PeerInfo } from './options.js'
-import { Scheduler } from './schedule/scheduler.js'
+import type { LinkStats, Native } from './native/link-types.js'
+import { News } from './news.js'
+import { type CompleteOptions, completeOptions, type GlobalOptions } from './options.js'
 import type { ScheduledTaskInfo } from './schedule/task-info.js'
+import { Serving } from './serving.js'
 import { stopOnSignal } from './signals.js'
-import { ThreadPool } from './threads/pool.js'
 import { isOnlooker, NEVER, takeSeat, whenEvaluated } from './threads/seat.js'
-import { waitUntil } from './timer.js'
 
 /** Options of `waitProcess()` and `waitFunction()`. */
 export interface WaitOptions {
@@ -103,9 +83,6 @@ export const CLOCK: unique symbol = Symbol('daffi.clock') as never
 /** Twice the default of `drainTimeout`. */
 const KILL_ALL_MS = 10_000
 
-/** The longest interval of Node: it only keeps the process alive. */
-const KEEP_ALIVE_MS = 2 ** 31 - 1
-
 /** Globals that run, the first started first. */
 const live = new Set<Global>()
 
@@ -131,29 +108,13 @@ export class Global<Remote = any> implements AsyncDisposable {
   readonly fetchers: FetchersFunction
 
   readonly #options: CompleteOptions
-  readonly #log: Logger
-  readonly #native: Native
-  readonly #clock: Clock
   readonly #registry = new CallbackRegistry(processRegistry)
-  readonly #listeners = new Listeners()
   readonly #source: GlobalSource
+  readonly #names: KnownNames
+  readonly #news: News
+  readonly #serving: Serving
+  readonly #life: Lifecycle
   readonly #pinned = new Map<string, { readonly call: RemoteCalls<Remote> }>()
-  readonly #started: Promise<void>
-  readonly #stopped: Promise<void>
-  readonly #keepAlive: NodeJS.Timeout
-  /** Told when names came or went. */
-  readonly #waiting = new Set<() => void>()
-  #exposure: Exposure | null = null
-  #scheduler: Scheduler | null = null
-  readonly #pool: ThreadPool | null
-  #link: Link | null = null
-  #controller: ControllerHandle | null = null
-  #startingController: Promise<ControllerHandle> | null = null
-  #failStart: (error: DaffiError) => void = () => undefined
-  #resolveStopped: () => void = () => undefined
-  #stopping: Promise<void> | null = null
-  /** Whether anybody will hear of a start that fails. */
-  #observed = false
   /** Whether this stands for a node in one of its worker threads. */
   readonly #isSeated: boolean
 
@@ -162,33 +123,41 @@ export class Global<Remote = any> implements AsyncDisposable {
     const seat = takeSeat(options?.processName)
     this.#isSeated = seat !== null
     this.#options = seat?.options ?? completeOptions(options)
-    this.#log = completeLogger(options?.logger, process.env.DAFFI_LOG || undefined)
-    this.#native = seat?.native((name) => this.#registry.lookup(name)?.isGenerator === false) ??
+    const log = completeLogger(options?.logger, process.env.DAFFI_LOG || undefined)
+    const native = seat?.native((name) => this.#registry.lookup(name)?.isGenerator === false) ??
       (options as { [NATIVE]?: Native } | undefined)?.[NATIVE] ?? { openLink, startController }
-    this.#clock = (options as { [CLOCK]?: Clock } | undefined)?.[CLOCK] ?? systemClock
+    const clock = (options as { [CLOCK]?: Clock } | undefined)?.[CLOCK] ?? systemClock
     this.processName = this.#options.processName
     this.isController = this.#options.initController
-    this.#source = new GlobalSource(this.#options.timeoutMs, this.#clock, this.#options.initNode, () => {
-      this.#observed = true
-      return this.#started
+    this.#source = new GlobalSource(this.#options.timeoutMs, clock, this.#options.initNode, () => {
+      this.#life.isObserved = true
+      return this.#life.started
     })
     if (this.#isSeated) this.#source.isOnlooker = isOnlooker
-    this.#observed = this.#isSeated
-    this.#pool = this.#options.workers === null ? null : this.#makePool()
+    this.#names = new KnownNames(this.processName, this.#source)
+    this.#news = new News(this.processName, log)
+    const shared = { options: this.#options, log, source: this.#source, isSeated: this.#isSeated }
+    this.#serving = new Serving({
+      ...shared,
+      g: this,
+      registry: this.#registry,
+      isStopping: () => this.#life.isStopping,
+      link: () => this.#life.link,
+    })
     this.call = remoteCalls<Remote>(this.#source, null)
     this.callback = callbackInto<Global>(this.#registry, () => this)
     this.fetcher = fetcherInto(() => this.#source)
     this.fetchers = fetchersInto(() => this.#source)
-    this.#keepAlive = setInterval(() => undefined, KEEP_ALIVE_MS)
-    this.#stopped = new Promise((resolve) => {
-      this.#resolveStopped = resolve
+    this.#life = new Lifecycle({
+      ...shared,
+      native,
+      names: this.#names,
+      news: this.#news,
+      serving: this.#serving,
+      leave: () => live.delete(this),
     })
     live.add(this)
-    this.#started = this.#start()
-    // A failure that nobody waits for must not pass in silence: it ends as an unhandled rejection.
-    this.#started.catch((error: unknown) => {
-      if (!this.#observed && !isStopped(error)) throw error
-    })
+    this.#life.begin()
   }
 
   /** Starts a Global and waits until it is up. */
@@ -208,33 +177,29 @@ export class Global<Remote = any> implements AsyncDisposable {
 
   /** Resolves with this Global when controller and node are up; rejects when they cannot be. */
   get ready(): Promise<this> {
-    this.#observed = true
+    this.#life.isObserved = true
     if (this.#isSeated && isOnlooker()) return NEVER
-    return this.#started.then(() => this)
+    return this.#life.started.then(() => this)
   }
 
   /** Host of the controller; `null` with a UNIX socket. */
   get host(): string | null {
-    return this.#address.host
+    return this.#life.address.host
   }
 
   /** Port of the controller; `null` with a UNIX socket, and until a free one is bound. */
   get port(): number | null {
-    return this.#address.port || null
+    return this.#life.address.port || null
   }
 
   /** Path of the controller's UNIX socket; `null` with TCP. */
   get unixSock(): string | null {
-    return this.#address.path
+    return this.#life.address.path
   }
 
   /** Callback names by node name, as far as this node knows; its own process is left out. */
   get registeredCallbacks(): Readonly<Record<string, readonly string[]>> {
-    const record: Record<string, readonly string[]> = Object.create(null)
-    for (const [node, names] of this.#source.link?.nodes() ?? []) {
-      if (node !== this.processName) record[node] = Object.freeze([...names])
-    }
-    return Object.freeze(record)
+    return this.#names.ofOthers
   }
 
   /** This Global with another type of its remote callbacks; nothing happens at run time. */
@@ -260,7 +225,7 @@ export class Global<Remote = any> implements AsyncDisposable {
   async join(): Promise<void> {
     const forget = stopOnSignal({ stop: () => this.stop(), drainMs: this.#options.drainMs })
     try {
-      await this.#stopped
+      await this.#life.stopped
     } finally {
       forget()
     }
@@ -278,9 +243,9 @@ export class Global<Remote = any> implements AsyncDisposable {
     if (typeof killAllConnectedNodes !== 'boolean') {
       throw invalidOption(`\`killAllConnectedNodes\` is ${show(killAllConnectedNodes)}. Give true or false.`)
     }
-    if (killAllConnectedNodes && this.#stopping === null) await this.killAll()
-    this.#stopping ??= this.#halt(drainMs, null)
-    if (findContext()?.g !== this) await this.#stopping
+    if (killAllConnectedNodes && !this.#life.isStopping) await this.killAll()
+    const stopped = this.#life.stop(drainMs)
+    if (findContext()?.g !== this) await stopped
   }
 
   /**
@@ -296,9 +261,10 @@ export class Global<Remote = any> implements AsyncDisposable {
         'killAll(): the controller is in another process, which alone may stop all nodes. Ask it there.',
       )
     }
-    if (this.#source.state === 'starting') await this.#started
-    if (this.#source.state !== 'running' || this.#controller === null) throw globalStopped('killAll()')
-    return await this.#controller.stopNodes(timeoutMs)
+    if (this.#source.state === 'starting') await this.#life.started
+    const { controller } = this.#life
+    if (this.#source.state !== 'running' || controller === null) throw globalStopped('killAll()')
+    return await controller.stopNodes(timeoutMs)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -310,9 +276,8 @@ export class Global<Remote = any> implements AsyncDisposable {
    *
    * @throws {TimeoutError} Not within `timeout`.
    */
-  async waitProcess(name: string, options?: WaitOptions): Promise<void> {
-    checkName(name, 'waitProcess(): the name')
-    await this.#wait(`waitProcess(${show(name)})`, 'no such node connected', options, (nodes) => nodes.has(name))
+  waitProcess(name: string, options?: WaitOptions): Promise<void> {
+    return this.#names.waitProcess(name, options)
   }
 
   /**
@@ -320,12 +285,8 @@ export class Global<Remote = any> implements AsyncDisposable {
    *
    * @throws {TimeoutError} Not within `timeout`.
    */
-  async waitFunction(name: string, options?: WaitOptions): Promise<void> {
-    checkName(name, 'waitFunction(): the name')
-    await this.#wait(`waitFunction(${show(name)})`, 'no other node exposed it', options, (nodes) => {
-      for (const [node, names] of nodes) if (node !== this.processName && names.has(name)) return true
-      return false
-    })
+  waitFunction(name: string, options?: WaitOptions): Promise<void> {
+    return this.#names.waitFunction(name, options)
   }
 
   /**
@@ -341,25 +302,7 @@ export class Global<Remote = any> implements AsyncDisposable {
     fn: F,
     ...args: Parameters<F>
   ): Promise<Awaited<ReturnType<F>>> {
-    const options: TransferOptions = typeof target === 'string' ? { remoteProcess: target } : target
-    checkOptionNames(options, ['remoteProcess', 'timeout', 'signal', 'captures'], 'transferAndCall()')
-    const node = checkName(options.remoteProcess, 'transferAndCall(): the name of the node')
-    const timeout = options.timeout === undefined ? this.#options.timeoutMs : toTimeout(options.timeout, 'timeout')
-    const signal = checkSignal(options.signal)
-    const captures = options.captures ?? {}
-    const source = prepareSource(fn, captures)
-    if (signal?.aborted) throw signal.reason
-    return await inherit('transferAndCall', timeout, signal, async (left, ends) => {
-      const { link, timeoutMs } = await linkWithin(this.#source, 'transferAndCall', left, ends)
-      const send = async (method: string, given: readonly unknown[], rest: number): Promise<unknown> => {
-        const values = [...Object.values(captures), ...given]
-        return await link.transfer(indexOf(link, method, node), source, values, rest, ends)
-      }
-      const call = { method: 'transferAndCall', args, node, kind: 'transfer', signal: ends, timeoutMs } as const
-      const chain = this.#source.middleware.outgoing
-      const sent = chain === null ? send(call.method, args, timeoutMs) : runOutgoing(chain, call, this.#source, send)
-      return (await sent) as Awaited<ReturnType<F>>
-    })
+    return (await transferAndCall(this.#source, target, fn, args)) as Awaited<ReturnType<F>>
   }
 
   /**
@@ -371,12 +314,7 @@ export class Global<Remote = any> implements AsyncDisposable {
     remoteProcess: string,
     options: { readonly all?: boolean | undefined } = {},
   ): Promise<ScheduledTaskInfo[]> {
-    const node = checkName(remoteProcess, 'getScheduledTasks(): the name of the node')
-    checkOptionNames(options, ['all'], 'getScheduledTasks()')
-    const { all = true } = options
-    if (typeof all !== 'boolean') throw invalidOption(`\`all\` is ${show(all)}. Give true or false.`)
-    const { link, timeoutMs } = await linkWithin(this.#source, 'getScheduledTasks', this.#options.timeoutMs, undefined)
-    return await this.#source.tasks.list(link, node, all, timeoutMs)
+    return await listTasks(this.#source, remoteProcess, options)
   }
 
   /**
@@ -389,11 +327,7 @@ export class Global<Remote = any> implements AsyncDisposable {
    * @throws {UnauthorizedError} The task belongs to another process.
    */
   async cancelScheduledTaskByUuid(remoteProcess: string, uuid: string): Promise<boolean> {
-    const node = checkName(remoteProcess, 'cancelScheduledTaskByUuid(): the name of the node')
-    if (typeof uuid !== 'string') throw invalidOption(`\`uuid\` is ${show(uuid)}. Give the \`uuid\` of a task.`)
-    const what = 'cancelScheduledTaskByUuid'
-    const { link, timeoutMs } = await linkWithin(this.#source, what, this.#options.timeoutMs, undefined)
-    return await this.#source.tasks.cancelByUuid(link, node, uuid, timeoutMs)
+    return await cancelTask(this.#source, remoteProcess, uuid)
   }
 
   /** Withdraws what `g.callback()` registered, by name, function, class or instance. */
@@ -402,17 +336,17 @@ export class Global<Remote = any> implements AsyncDisposable {
   }
 
   on<Event extends keyof GlobalEvents>(event: Event, listener: (...args: GlobalEvents[Event]) => void): this {
-    this.#listeners.add(checkEvent(event, 'on()'), listener, false)
+    this.#news.listen(event, listener, false)
     return this
   }
 
   once<Event extends keyof GlobalEvents>(event: Event, listener: (...args: GlobalEvents[Event]) => void): this {
-    this.#listeners.add(checkEvent(event, 'on()'), listener, true)
+    this.#news.listen(event, listener, true)
     return this
   }
 
   off<Event extends keyof GlobalEvents>(event: Event, listener: (...args: GlobalEvents[Event]) => void): this {
-    this.#listeners.remove(checkEvent(event, 'on()'), listener)
+    this.#news.forget(event, listener)
     return this
   }
 
@@ -425,8 +359,7 @@ export class Global<Remote = any> implements AsyncDisposable {
   events<Type extends keyof GlobalEvents = keyof GlobalEvents>(
     options: EventsOptions<Type> = {},
   ): EventIterator<Extract<GlobalEvent, { readonly type: Type }>> {
-    const iterator: EventIterator<GlobalEvent> = this.#listeners.iterate(options, checkSignal(options?.signal))
-    return iterator as EventIterator<Extract<GlobalEvent, { readonly type: Type }>>
+    return this.#news.iterate(options)
   }
 
   /**
@@ -441,22 +374,22 @@ export class Global<Remote = any> implements AsyncDisposable {
 
   /** Lets the process end although this Global runs. */
   unref(): this {
-    this.#keepAlive.unref()
+    this.#life.keepAlive.unref()
     return this
   }
 
   /** Takes `unref()` back. */
   ref(): this {
-    this.#keepAlive.ref()
+    this.#life.keepAlive.ref()
     return this
   }
 
   /** Counters for operators and tests. */
   stats(): GlobalStats {
     return {
-      node: this.#link?.stats() ?? null,
-      controller: this.#controller?.stats() ?? null,
-      workers: this.#pool?.stats() ?? null,
+      node: this.#life.link?.stats() ?? null,
+      controller: this.#life.controller?.stats() ?? null,
+      workers: this.#serving.pool?.stats() ?? null,
     }
   }
 
@@ -468,210 +401,6 @@ export class Global<Remote = any> implements AsyncDisposable {
       return `Global ${inspect({ processName, state: this.#source.state, isController, host, port, unixSock }, options)}`
     }
     Object.defineProperty(Global.prototype, inspect.custom, { value })
-  }
-
-  get #address(): CompleteOptions['address'] {
-    return this.#controller?.address ?? this.#native.address ?? this.#options.address
-  }
-
-  async #start(): Promise<void> {
-    const { initController, initNode, processName: name, ...options } = this.#options
-    try {
-      if (initController) {
-        this.#startingController = this.#native.startController({ ...options, name })
-        this.#controller = await this.#startingController
-      }
-      if (this.#stopping !== null) throw globalStopped('start')
-      if (this.#pool !== null) await this.#pool.start({ ...this.#options, address: this.#address })
-      if (this.#stopping !== null) throw globalStopped('start')
-      if (initNode) await this.#connect()
-      this.#source.begin(this.#link)
-    } catch (error) {
-      this.#stopping ??= this.#halt(0, error as DaffiError)
-      await this.#stopping
-      throw error
-    }
-  }
-
-  async #connect(): Promise<void> {
-    const callbacks = this.#pool ?? this.#registry
-    const connected = new Promise<void>((resolve, reject) => {
-      this.#failStart = reject
-      const events = {
-        connected: () => {
-          resolve()
-          if (this.#link !== null) this.#source.tasks.connected(this.#link)
-          if (!this.#isSeated) this.#emit('connected')
-          this.#changed()
-        },
-        disconnected: (error: DaffiError) => this.#emit('disconnected', error),
-        failed: (error: DaffiError) => this.#failed(error),
-        registryChanged: (change: RegistryChanges) => this.#registryChanged(change),
-        stopAsked: () => {
-          this.#stopping ??= this.#halt(this.#options.drainMs, null)
-        },
-      }
-      const host = {
-        g: this as Global,
-        clock: this.#clock,
-        // Around a callback in a worker thread stands the middleware of the main thread.
-        middleware: this.#isSeated ? new Middlewares() : this.#source.middleware,
-        lookup: (name: string) => callbacks.lookup(name),
-        oneWayFailed: (thrown: unknown) => warnOfFailure(this.#log, thrown),
-        allowsTransfer: (peer: PeerInfo) => allowsTransfer(this.#options.transfer, peer),
-        system: (method: string, args: readonly unknown[], caller: SystemCaller) => this.#answer(method, args, caller),
-      }
-      const options = {
-        ...this.#options,
-        name: this.processName,
-        controller: this.#controller,
-        clock: this.#clock,
-      }
-      const { maxInboundCalls } = this.#options.limits
-      const serve: Serve = (names, respond, ports) => {
-        const dispatcher = new Dispatcher(host, names, maxInboundCalls, respond, ports)
-        this.#scheduler = this.#scheduling(dispatcher)
-        return dispatcher
-      }
-      this.#link = this.#native.openLink(options, events, serve)
-    })
-    const link = this.#link as Link | null
-    if (link === null) return await connected
-    const sources = [processRegistry, this.#registry]
-    this.#exposure = new Exposure(link, callbacks, this.#pool === null ? sources : [...sources, this.#pool])
-    await Promise.all([connected, this.#exposure.begin()])
-  }
-
-  #makePool(): ThreadPool {
-    const host = {
-      clock: this.#clock,
-      registry: this.#registry,
-      link: () => (this.#stopping === null ? this.#link : null),
-      stop: (drain: number) => void this.stop({ drain }),
-      warn: (message: string) => this.#log.warn({}, message),
-    }
-    return new ThreadPool(this.#options, host, [processRegistry, this.#registry])
-  }
-
-  /** What runs the tasks that others schedule here. */
-  #scheduling(dispatcher: Dispatcher): Scheduler {
-    const host = {
-      processName: this.processName,
-      find: (name: string) => (this.#pool ?? this.#registry).lookup(name),
-      run: dispatcher.invoke.bind(dispatcher),
-      tell: (node: string, method: string, args: readonly unknown[]) => {
-        const index = this.#link?.indexOf(node)
-        if (index !== undefined) this.#link?.tell(index, method, args)
-        return index !== undefined
-      },
-      unheard: (message: string) => this.#log.warn({}, message),
-    }
-    return new Scheduler(host, this.#clock)
-  }
-
-  /** Answers a system call. */
-  #answer(method: string, args: readonly unknown[], caller: SystemCaller): unknown {
-    const answer = this.#scheduler?.methods.get(method) ?? this.#source.tasks.methods.get(method)
-    if (answer === undefined) throw new Refusal(WireCode.NoCandidate)
-    return answer(args, caller)
-  }
-
-  #registryChanged(change: RegistryChanges): void {
-    const { processName } = this
-    this.#pool?.tellNodes(change)
-    if (this.#link !== null) this.#source.tasks.changed(this.#link, change)
-    for (const node of change.joined) if (node !== processName) this.#emit('nodeJoined', node)
-    for (const [node, name] of change.added) if (node !== processName) this.#emit('callbackAdded', node, name)
-    for (const [node, name] of change.removed) {
-      if (node !== processName) this.#emit('callbackRemoved', node, name)
-    }
-    for (const node of change.left) if (node !== processName) this.#emit('nodeLeft', node)
-    this.#changed()
-  }
-
-  #emit<Event extends keyof GlobalEvents>(event: Event, ...args: GlobalEvents[Event]): void {
-    const [first, callback] = args as readonly [first?: unknown, callback?: unknown]
-    if (event === 'connected') this.#log.info({ node: this.processName }, 'connected to the controller')
-    else if (event === 'disconnected') this.#log.info({ node: this.processName, error: first }, 'connection lost')
-    else this.#log.debug(callback === undefined ? { node: first } : { node: first, callback }, event)
-    this.#listeners.emit(event, ...args)
-  }
-
-  #changed(): void {
-    for (const check of [...this.#waiting]) check()
-  }
-
-  /** The link is lost for good: before the start has ended, this is the reason; after it, a stop. */
-  #failed(error: DaffiError): void {
-    this.#failStart(error)
-    if (this.#source.state !== 'running') return
-    this.#emit('disconnected', error)
-    void this.#end(error)
-  }
-
-  /** Stops without being asked to: nobody waits for how that goes. */
-  async #end(cause: DaffiError): Promise<void> {
-    this.#stopping ??= this.#halt(0, cause)
-    await Promise.allSettled([this.#stopping])
-  }
-
-  /** @param cause - Why the Global ends by itself; `null` for `stop()`. */
-  async #halt(drainMs: number, cause: DaffiError | null): Promise<void> {
-    const begun = performance.now()
-    this.#log.info({ node: this.processName, drainMs, error: cause }, 'stopping')
-    const starting = this.#source.state === 'starting'
-    live.delete(this)
-    this.#exposure?.end()
-    this.#scheduler?.end()
-    this.#source.end(cause)
-    try {
-      if (starting) this.#failStart(globalStopped('start'))
-      await this.#link?.close(starting ? 0 : drainMs)
-    } finally {
-      await this.#pool?.close()
-      try {
-        // A controller that is only coming up is closed as soon as it is there.
-        const controller = await this.#startingController?.catch(() => null)
-        await controller?.close(Math.max(0, drainMs - (performance.now() - begun)))
-      } finally {
-        clearInterval(this.#keepAlive)
-        this.#listeners.end()
-        this.#resolveStopped()
-      }
-    }
-  }
-
-  async #wait(
-    what: string,
-    missing: string,
-    options: WaitOptions | undefined,
-    found: (nodes: ReturnType<Link['nodes']>) => boolean,
-  ): Promise<void> {
-    checkOptionNames(options ?? {}, ['timeout', 'signal'], what)
-    if (this.#isSeated && isOnlooker()) await NEVER
-    const timeoutMs = options?.timeout === undefined ? 0 : toTimeout(options.timeout, 'timeout')
-    const signal = checkSignal(options?.signal)
-    const onTimeout = (): unknown => {
-      const others = Object.keys(this.registeredCallbacks)
-      const connected = others.length === 0 ? 'No other node is connected.' : `Connected are: ${others.join(', ')}.`
-      return new TimeoutError(`${what}: ${missing} within ${timeoutMs} ms. ${connected}`, { executed: null })
-    }
-    await waitUntil<void>({ timeoutMs, signal, clock: this.#clock, onTimeout }, (resolve, reject) => {
-      let link: Link | null = null
-      const check = (): void => {
-        if (link !== null && found(link.nodes())) resolve()
-      }
-      this.#waiting.add(check)
-      const forget = this.#source.onStop(reject)
-      this.#source.whenReady(what).then((ready) => {
-        link = ready
-        check()
-      }, reject)
-      return () => {
-        this.#waiting.delete(check)
-        forget()
-      }
-    })
   }
 }
 
@@ -707,14 +436,4 @@ export function getG(): Global {
   throw new InitializationError('getG(): no Global runs in this process. Start one: new Global({ … }).', {
     code: 'ERR_GLOBAL_CONTEXT',
   })
-}
-
-/** A callback failed whose caller asked for no result, so a warning is all there can be. */
-function warnOfFailure(log: Logger, thrown: unknown): void {
-  const text = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : show(thrown)
-  log.warn({ error: thrown }, `A callback that was called without result threw ${text}`)
-}
-
-function isStopped(error: unknown): boolean {
-  return (error as DaffiError | null)?.code === 'ERR_STOPPED'
 }
