@@ -127,8 +127,7 @@ export class Dispatcher implements Inbound {
     const stream = new StreamCall(this.#ports(slot, generation), hasSource)
     const own = entry.withG ? [this.#host.g] : []
     const { incoming } = this.#host.middleware
-    const run = (given: readonly unknown[]): Promise<unknown> =>
-      stream.run(context, entry.fn, entry.isGenerator, [...own, ...given])
+    const run = (given: readonly unknown[]): Promise<unknown> => stream.run(context, entry, [...own, ...given])
     const outcome = incoming === null ? run(args) : withIncoming(incoming, entry.name, context, args, run)()
     this.#await(outcome, context, slot, generation, true, stream)
   }
@@ -210,12 +209,12 @@ export class Dispatcher implements Inbound {
   }
 
   /** The caller no longer waits. It is answered at once, so that its slot is free; the callback's signal aborts. */
-  cancel(slot: number, generation: number): void {
+  cancel(slot: number, generation: number, reason: unknown = callerLeft()): void {
     const running = this.#running.get(slot)
     if (running?.generation !== generation) return
     this.#end(slot)
     this.#respond(slot, generation, WireCode.Cancelled, null)
-    stop(running, new DOMException('The caller no longer waits for the result.', 'AbortError'))
+    stop(running, reason)
   }
 
   /** The connection is gone: nobody waits for what runs. */
@@ -381,6 +380,10 @@ export class Dispatcher implements Inbound {
     this.#sources.set(hash, fn)
     return fn
   }
+}
+
+function callerLeft(): DOMException {
+  return new DOMException('The caller no longer waits for the result.', 'AbortError')
 }
 
 /** Ends what runs for a call that is over. */
