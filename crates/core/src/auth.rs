@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub enum Secret {
     /// Nothing: on a UNIX socket the kernel vouches for the user.
     Peer,
+    /// Nothing: over TLS each side has verified the certificate of the other.
+    Certificate,
     /// The cookie of this user on this machine.
     Cookie([u8; COOKIE_BYTES]),
     /// The token that the controller's owner gave out.
@@ -28,12 +30,13 @@ impl Secret {
     pub const fn method(&self) -> &'static str {
         match self {
             Self::Peer => "peer",
+            Self::Certificate => "cert",
             Self::Cookie(_) => "cookie",
             Self::Token(_) => "token",
         }
     }
 
-    /// What a node proves with; empty for [`Secret::Peer`].
+    /// What a node proves with; empty without a secret.
     #[must_use]
     pub fn node_proof(&self, server_nonce: &[u8], client_nonce: &[u8], name: &str, instance: &[u8]) -> Vec<u8> {
         self.mac(&node_parts(server_nonce, client_nonce, &name_length(name), name, instance))
@@ -55,7 +58,7 @@ impl Secret {
             .map_or(proof.is_empty(), |mac| mac.verify_slice(proof).is_ok())
     }
 
-    /// What a controller proves with; empty for [`Secret::Peer`].
+    /// What a controller proves with; empty without a secret.
     #[must_use]
     pub fn controller_proof(&self, client_nonce: &[u8], server_nonce: &[u8]) -> Vec<u8> {
         self.mac(&[CONTROLLER_LABEL, client_nonce, server_nonce])
@@ -72,7 +75,7 @@ impl Secret {
 
     fn mac(&self, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
         let key: &[u8] = match self {
-            Self::Peer => return None,
+            Self::Peer | Self::Certificate => return None,
             Self::Cookie(cookie) => cookie,
             Self::Token(token) => token.as_bytes(),
         };

@@ -52,9 +52,15 @@ pub async fn client(
     timeout: Duration,
 ) -> Result<(Welcome, Vec<u8>, Vec<u8>), CoreError> {
     let shake = async {
-        if credentials.secret == Secret::Peer && matches!(stream, Stream::Tcp(_)) {
-            return Err(CoreError::new(ErrorCode::Unauthorized, "TCP needs a cookie or a token."));
+        let fits = match credentials.secret {
+            Secret::Peer => matches!(stream, Stream::Unix(_)),
+            Secret::Certificate => matches!(stream, Stream::Tls(_)),
+            Secret::Cookie(_) | Secret::Token(_) => true,
+        };
+        if !fits {
+            return Err(CoreError::new(ErrorCode::Unauthorized, "TCP needs a cookie, a token, or certificates."));
         }
+        stream.secure().await?;
         shake_as_client(stream, &credentials).await
     };
     tokio::time::timeout(timeout, shake).await.unwrap_or_else(|_| Err(timed_out("controller", timeout)))
@@ -68,8 +74,22 @@ pub async fn client(
 /// connection.
 pub async fn server(stream: &Stream, secret: &Secret, timeout: Duration) -> Result<Accepted, CoreError> {
     let mut reader = FrameReader::new(stream);
-    let shaken = tokio::time::timeout(timeout, shake_as_server(&mut reader, secret)).await;
+    let shake = async {
+        stream.secure().await?;
+        reader.is_secured = true;
+        shake_as_server(&mut reader, secret).await
+    };
+    let shaken = tokio::time::timeout(timeout, shake).await;
     let result = shaken.unwrap_or_else(|_| Err(timed_out("node", timeout)));
+    if let Err(error) = &result
+        && !reader.is_secured
+    {
+        refuse_unsecured(stream, error).await;
+        return result;
+    }
+    if result.is_err() && matches!(stream, Stream::Tcp(_)) && reader.buffer.first() == Some(&TLS_HANDSHAKE) {
+        let _ = stream.try_write(&NO_TLS_ALERT);
+    }
     if let Err(error) = &result
         && reader.is_daffi
     {
@@ -101,6 +121,18 @@ pub async fn refuse(stream: &Stream, error: &CoreError) {
         }
     };
     let _ = tokio::time::timeout(REFUSAL_LINGER, listen).await;
+}
+
+/// Closes a connection that never came to TLS, or whose certificate does not do. A node that begins in the clear is
+/// told so in the clear, or it would try again and again.
+async fn refuse_unsecured(stream: &Stream, error: &CoreError) {
+    if stream.first_byte() == PREAMBLE.first().copied() {
+        let refused = Refused { code: ErrorCode::Unauthorized as u32, message: error.message.clone() };
+        stream.try_write_plain(&control::frame(Kind::Refused, &refused).unwrap_or_default());
+    }
+    if stream.shutdown(std::net::Shutdown::Write).is_ok() {
+        let _ = tokio::time::timeout(REFUSAL_LINGER, stream.linger()).await;
+    }
 }
 
 async fn shake_as_client(
@@ -166,6 +198,12 @@ async fn shake_as_server(reader: &mut FrameReader<'_>, secret: &Secret) -> Resul
     if !secret.is_node_proof(&proof.proof, &nonce, &client_nonce, &proof.name, &proof.instance) {
         return Err(CoreError::new(ErrorCode::Unauthorized, wrong_proof(secret)));
     }
+    // The name is what the others know a node by, so it is what its certificate has to be for.
+    if let Some(names) = reader.stream.peer_names()
+        && !names.contains(&proof.name)
+    {
+        return Err(wrong_name(&proof.name, &names));
+    }
     let instance = proof.instance.try_into().map_err(|_| broken("an instance that has not 16 bytes"))?;
     if !control::is_valid_name(&proof.name) {
         return Err(CoreError::new(
@@ -187,11 +225,13 @@ struct FrameReader<'a> {
     buffer: Vec<u8>,
     /// Whether the peer began as a daffi peer does, so that a refusal makes sense to it.
     is_daffi: bool,
+    /// TLS is done, or there is none.
+    is_secured: bool,
 }
 
 impl<'a> FrameReader<'a> {
     const fn new(stream: &'a Stream) -> Self {
-        Self { stream, buffer: Vec::new(), is_daffi: false }
+        Self { stream, buffer: Vec::new(), is_daffi: false, is_secured: false }
     }
 
     async fn send(&self, bytes: &[u8]) -> Result<(), CoreError> {
@@ -288,6 +328,14 @@ fn version_mismatch(theirs: u8) -> CoreError {
 fn wrong_method(theirs: &str, ours: &Secret) -> CoreError {
     let message = match (theirs, ours) {
         ("token", _) => "The controller asks for a token. Pass the same `token` as to the controller.",
+        ("cert", _) => {
+            "The controller asks for a certificate and for nothing else. Pass `tls: { cert, key }`, and no token, to the \
+             node."
+        }
+        (_, Secret::Certificate) => {
+            "The controller does not go by certificates alone. Pass `requestCert: true` to it, or leave `cert` and `key` \
+             out here."
+        }
         (_, Secret::Token(_)) => {
             "The controller does not ask for a token, so it cannot prove that it is the one meant. Pass `token` to the \
              controller too, or leave it out here."
@@ -304,8 +352,17 @@ const fn wrong_proof(secret: &Secret) -> &'static str {
             "The cookie is not the controller's. Run node and controller as the same user on the same machine, or pass \
              `token` on both sides."
         }
-        Secret::Peer => "A proof came where none was asked for.",
+        Secret::Peer | Secret::Certificate => "A proof came where none was asked for.",
     }
+}
+
+fn wrong_name(name: &str, names: &[String]) -> CoreError {
+    let message = format!(
+        "The certificate of this node is not for the name {name}, but for {}. Pass one of these as `processName`, or \
+         another certificate.",
+        if names.is_empty() { "no DNS name".to_owned() } else { names.join(", ") }
+    );
+    CoreError::new(ErrorCode::Unauthorized, message)
 }
 
 fn timed_out(peer: &str, timeout: Duration) -> CoreError {
@@ -313,6 +370,9 @@ fn timed_out(peer: &str, timeout: Duration) -> CoreError {
     CoreError::new(ErrorCode::HandshakeTimeout, message)
 }
 
+/// What TLS begins with, and how TLS is told that there is none: a fatal alert, `protocol_version`.
+const TLS_HANDSHAKE: u8 = 0x16;
+const NO_TLS_ALERT: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 70];
 /// Where the version stands in the preamble.
 const VERSION_AT: usize = 6;
 /// How long a refused peer may take to read why.

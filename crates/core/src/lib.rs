@@ -9,4 +9,5 @@ pub mod handshake;
 pub mod node;
 pub mod runtime;
 pub mod socket;
+pub mod tls;
 pub mod transport;

@@ -10,7 +10,7 @@ use daffi_protocol::limits::FRAGMENT_BYTES;
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use support::{Node, World, on_both};
+use support::{Node, World, on_each};
 
 fn defaults() -> ControllerOptions {
     ControllerOptions::default()
@@ -18,7 +18,7 @@ fn defaults() -> ControllerOptions {
 
 #[test]
 fn a_call_is_routed_and_its_answer_comes_back() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut callee = world.exposing("callee", &["add"]).await;
         let mut caller = world.node("caller").await;
         let request = caller.request(5, "add", 1).await;
@@ -37,7 +37,7 @@ fn a_call_is_routed_and_its_answer_comes_back() {
 
 #[test]
 fn the_node_of_this_process_is_joined_without_a_port_and_named_to_the_others() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let fd = world.controller.join().unwrap();
         let own = Node::shake(Stream::from_unix_fd(fd).unwrap(), "own", 1, Secret::Peer).await.unwrap();
         assert!(own.welcome.local);
@@ -49,7 +49,7 @@ fn the_node_of_this_process_is_joined_without_a_port_and_named_to_the_others() {
 
 #[test]
 fn the_least_loaded_node_is_asked() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut callees = [world.exposing("a", &["f"]).await, world.exposing("b", &["f"]).await];
         let mut caller = world.node("caller").await;
         for slot in 0..10 {
@@ -78,7 +78,7 @@ fn the_least_loaded_node_is_asked() {
 
 #[test]
 fn calls_of_a_node_that_is_killed_end_at_once_with_node_lost() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut callee = world.exposing("callee", &["f"]).await;
         let mut callers = [world.node("a").await, world.node("b").await, world.node("c").await];
         for caller in &mut callers {
@@ -113,7 +113,7 @@ fn calls_of_a_node_that_is_killed_end_at_once_with_node_lost() {
 fn a_node_from_which_nothing_comes_is_given_up() {
     let options =
         ControllerOptions { heartbeat: Duration::from_millis(50), dead: Duration::from_millis(300), ..defaults() };
-    on_both(options, async |world: World| {
+    on_each(options, async |world: World| {
         // Answers pings only while it is read, which it is not after this.
         let _silent = world.exposing("silent", &["f"]).await;
         let mut caller = world.node("caller").await;
@@ -126,7 +126,7 @@ fn a_node_from_which_nothing_comes_is_given_up() {
 
 #[test]
 fn a_request_that_nobody_can_take_is_answered_by_the_controller() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut caller = world.node("caller").await;
         caller.send(Header { callback: 99, ..Header::new(Kind::Request) }, &[]).await;
         assert_eq!(caller.outcome().await.1, Some(ErrorCode::NoCandidate));
@@ -137,7 +137,7 @@ fn a_request_that_nobody_can_take_is_answered_by_the_controller() {
 
 #[test]
 fn http_is_closed_at_once_and_told_nothing() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let stream = world.raw().await;
         let sent = Instant::now();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
@@ -149,7 +149,7 @@ fn http_is_closed_at_once_and_told_nothing() {
 
 #[test]
 fn a_length_of_four_gib_closes_its_sender_with_a_code_and_nobody_else() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut callee = world.exposing("callee", &["f"]).await;
         let mut offender = world.node("offender").await;
         let request = offender.request(0, "f", 1).await;
@@ -170,7 +170,7 @@ fn a_length_of_four_gib_closes_its_sender_with_a_code_and_nobody_else() {
 
 #[test]
 fn a_wrong_cookie_is_refused_without_inventory() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let wrong = Secret::Cookie([7; 32]);
         let error = Node::shake(world.raw().await, "eve", 0, wrong).await.map(|_| ()).unwrap_err();
         assert_eq!(error.code, ErrorCode::Unauthorized);
@@ -180,7 +180,7 @@ fn a_wrong_cookie_is_refused_without_inventory() {
 
 #[test]
 fn a_name_in_use_is_refused_unless_the_same_instance_takes_it_back() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut first = world.try_node("alice", 1).await.unwrap();
         {
             // It answers the ping that it gets for being claimed.
@@ -201,7 +201,7 @@ fn a_name_in_use_is_refused_unless_the_same_instance_takes_it_back() {
 
 #[test]
 fn a_cancel_reaches_the_callee_under_its_ticket() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut callee = world.exposing("callee", &["f"]).await;
         let mut caller = world.node("caller").await;
         let request = caller.request(3, "f", 1).await;
@@ -219,7 +219,7 @@ fn a_cancel_reaches_the_callee_under_its_ticket() {
 
 #[test]
 fn small_frames_pass_between_the_parts_of_a_large_payload() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut callee = world.exposing("callee", &["f"]).await;
         let mut caller = world.node("caller").await;
         let request = caller.request(0, "f", 1).await;
@@ -254,7 +254,7 @@ fn small_frames_pass_between_the_parts_of_a_large_payload() {
 
 #[test]
 fn a_payload_over_the_limit_is_answered_and_its_parts_are_dropped() {
-    on_both(ControllerOptions { max_payload: 1000, ..defaults() }, async |world: World| {
+    on_each(ControllerOptions { max_payload: 1000, ..defaults() }, async |world: World| {
         let _callee = world.exposing("callee", &["f"]).await;
         let mut caller = world.node("caller").await;
         let request = caller.request(0, "f", 1).await;
@@ -267,7 +267,7 @@ fn a_payload_over_the_limit_is_answered_and_its_parts_are_dropped() {
 
 #[test]
 fn items_over_the_limit_end_their_call_at_both_ends() {
-    on_both(ControllerOptions { max_payload: 1000, ..defaults() }, async |world: World| {
+    on_each(ControllerOptions { max_payload: 1000, ..defaults() }, async |world: World| {
         let mut callee = world.exposing("callee", &["f"]).await;
         let mut caller = world.node("caller").await;
         let request = Header { flags: flags::STREAM, ..caller.request(0, "f", 1).await };
@@ -295,7 +295,7 @@ fn items_over_the_limit_end_their_call_at_both_ends() {
 
 #[test]
 fn nodes_that_are_asked_to_stop_and_leave_are_told_from_those_that_stay() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let fd = world.controller.join().unwrap();
         let mut own = Node::shake(Stream::from_unix_fd(fd).unwrap(), "own", 1, Secret::Peer).await.unwrap();
         let mut obeys = world.node("obeys").await;
@@ -318,7 +318,7 @@ fn nodes_that_are_asked_to_stop_and_leave_are_told_from_those_that_stay() {
 
 #[test]
 fn a_flood_of_frames_that_are_no_calls_closes_its_sender_alone() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut innocent = world.exposing("innocent", &["f"]).await;
         for flood in
             [control::frame(Kind::Register, &Register::default()).unwrap(), Header::new(Kind::Ping).encode().to_vec()]
@@ -352,7 +352,7 @@ fn a_flood_of_frames_that_are_no_calls_closes_its_sender_alone() {
 
 #[test]
 fn a_hundred_thousand_callbacks_are_no_flood() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let node = world.node("large").await;
         for at in 0..400 {
             let add = (0..250).map(|n| format!("callback {at} {n}")).collect();
@@ -366,7 +366,7 @@ fn a_hundred_thousand_callbacks_are_no_flood() {
 
 #[test]
 fn a_holder_of_a_name_that_answers_nothing_loses_it_and_one_that_answers_keeps_it() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let _silent = world.try_node("silent", 1).await.unwrap();
         let mut alive = world.try_node("alive", 1).await.unwrap();
         let answering = async { while alive.try_next().await.is_some() {} };
@@ -389,7 +389,7 @@ fn a_holder_of_a_name_that_answers_nothing_loses_it_and_one_that_answers_keeps_i
 fn beyond_the_buffer_of_all_the_node_that_holds_most_goes() {
     let options =
         ControllerOptions { buffer_budget: 4 << 20, outbound_soft: 64 << 20, outbound_hard: 64 << 20, ..defaults() };
-    on_both(options, async |world: World| {
+    on_each(options, async |world: World| {
         let _greedy = world.exposing("greedy", &["f"]).await;
         let mut modest = world.exposing("modest", &["g"]).await;
         let mut caller = world.node("caller").await;
@@ -414,7 +414,7 @@ fn beyond_the_buffer_of_all_the_node_that_holds_most_goes() {
 
 #[test]
 fn wrong_proofs_hold_nobody_up_for_longer_than_a_second() {
-    on_both(ControllerOptions { token: Some("right".into()), ..defaults() }, async |world: World| {
+    on_each(ControllerOptions { token: Some("right".into()), ..defaults() }, async |world: World| {
         let wrong = Secret::Token("wrong".into());
         let mut attempts = Vec::new();
         for at in 0..12_u8 {
@@ -436,7 +436,7 @@ fn wrong_proofs_hold_nobody_up_for_longer_than_a_second() {
 
 #[test]
 fn frames_of_any_size_cut_anywhere_arrive_whole() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut callee = world.exposing("callee", &["f"]).await;
         let mut caller = world.node("caller").await;
         let request = Header { flags: flags::NO_REPLY, ..caller.request(0, "f", 1).await };
@@ -477,7 +477,7 @@ fn a_node_that_does_not_read_hurts_neither_memory_nor_an_innocent_pair() {
         stall: Duration::from_millis(600),
         ..defaults()
     };
-    on_both(options, async |world: World| {
+    on_each(options, async |world: World| {
         let frozen = world.exposing("frozen", &["f"]).await;
         let mut flooder = world.node("flooder").await;
         let mut echo = world.exposing("echo", &["g"]).await;
@@ -515,7 +515,7 @@ fn a_node_that_does_not_read_hurts_neither_memory_nor_an_innocent_pair() {
 
 #[test]
 fn of_too_many_that_have_not_proved_themselves_the_oldest_goes() {
-    on_both(ControllerOptions { max_unauthenticated: 4, ..defaults() }, async |world: World| {
+    on_each(ControllerOptions { max_unauthenticated: 4, ..defaults() }, async |world: World| {
         let mut silent = Vec::new();
         for count in 1..=5 {
             silent.push(world.raw().await);
@@ -528,7 +528,7 @@ fn of_too_many_that_have_not_proved_themselves_the_oldest_goes() {
 
 #[test]
 fn registrations_are_checked_and_a_bad_one_closes_the_node() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut node = world.node("node").await;
         let register = daffi_protocol::control::Register { add: vec!["a\nb".into()], remove: vec![] };
         let frame = daffi_protocol::control::frame(Kind::Register, &register).unwrap();
@@ -542,7 +542,7 @@ fn registrations_are_checked_and_a_bad_one_closes_the_node() {
 
 #[test]
 fn a_registry_larger_than_a_frame_reaches_a_newcomer_whole() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let names: Vec<String> = (0..6000).map(|n| format!("{n:0>100}")).collect();
         let mut node = world.node("node").await;
         for some in names.chunks(1000) {
@@ -557,7 +557,7 @@ fn a_registry_larger_than_a_frame_reaches_a_newcomer_whole() {
 
 #[test]
 fn close_lets_calls_end_refuses_new_ones_and_releases_the_address() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut callee = world.exposing("callee", &["f"]).await;
         let mut caller = world.node("caller").await;
         let request = caller.request(0, "f", 1).await;
@@ -591,7 +591,7 @@ fn close_lets_calls_end_refuses_new_ones_and_releases_the_address() {
 
 #[test]
 fn close_gives_up_calls_that_outlast_the_drain() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut callee = world.exposing("callee", &["f"]).await;
         let mut caller = world.node("caller").await;
         let request = caller.request(0, "f", 1).await;
@@ -607,7 +607,7 @@ fn close_gives_up_calls_that_outlast_the_drain() {
 
 #[test]
 fn an_address_that_is_taken_is_refused_while_its_controller_lives() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let address = Some(world.controller.address().clone());
         let error = Controller::start(ControllerOptions { address, ..defaults() }).await.map(|_| ()).unwrap_err();
         assert_eq!(error.code, ErrorCode::AddressInUse);
@@ -617,7 +617,7 @@ fn an_address_that_is_taken_is_refused_while_its_controller_lives() {
 
 #[test]
 fn remote_listening_needs_a_token_and_a_token_is_asked_of_nodes() {
-    on_both(ControllerOptions { token: Some("open sesame".into()), ..defaults() }, async |world: World| {
+    on_each(ControllerOptions { token: Some("open sesame".into()), ..defaults() }, async |world: World| {
         let node = Node::shake(world.raw().await, "node", 0, Secret::Token("open sesame".into())).await.unwrap();
         assert_eq!(node.welcome.local, matches!(world.controller.address(), Address::Unix { .. }));
         for wrong in [Secret::Token("open".into()), Secret::Peer, Secret::Cookie([0; 32])] {

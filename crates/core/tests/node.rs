@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use support::{LIMIT, World, on_both};
+use support::{LIMIT, World, on_each};
 use tokio::sync::Notify;
 
 const WELCOME: u8 = Kind::Welcome as u8;
@@ -192,6 +192,7 @@ fn node_options(world: &World, name: &str) -> NodeOptions {
         Address::Unix { .. } => Credentials::Peer,
     };
     NodeOptions {
+        tls: world.tls.clone(),
         reconnect: (Duration::from_millis(5), Duration::from_millis(50)),
         ..NodeOptions::new(name.into(), Target::Address(address), credentials)
     }
@@ -232,7 +233,7 @@ fn defaults() -> ControllerOptions {
 
 #[test]
 fn a_call_passes_from_node_to_node_whoever_reads() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         for inline in [true, false] {
             let (mut callee, mut caller, callback) = pair(&world, |options| options.inline = inline).await;
             call(&mut callee, &mut caller, callback).await;
@@ -245,7 +246,7 @@ fn a_call_passes_from_node_to_node_whoever_reads() {
 
 #[test]
 fn a_node_in_the_process_of_the_controller_needs_no_address() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         for inline in [true, false] {
             let embedded = |options: &mut NodeOptions| {
                 options.inline = inline;
@@ -265,7 +266,7 @@ fn a_node_in_the_process_of_the_controller_needs_no_address() {
 
 #[test]
 fn a_big_payload_is_taken_once_by_its_token() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let (mut callee, caller, callback) = pair(&world, |_| {}).await;
         let payload = numbered(1, 3 << 20);
         let header = Header { slot: 1, generation: 1, callback, ..Header::new(Kind::Request) };
@@ -280,7 +281,7 @@ fn a_big_payload_is_taken_once_by_its_token() {
 
 #[test]
 fn big_items_arrive_whole_both_ways_and_refused_ones_are_told() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let (mut callee, mut caller, callback) = pair(&world, |options| options.max_payload = 2 << 20).await;
         let payload = numbered(1, 1 << 20);
         let open = Header { slot: 4, generation: 1, callback, flags: flags::STREAM, ..Header::new(Kind::Request) };
@@ -309,7 +310,7 @@ fn big_items_arrive_whole_both_ways_and_refused_ones_are_told() {
 
 #[test]
 fn a_node_whose_controller_was_closed_finds_the_next_one() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let mut script = connected(&world, "node", |_| {}).await;
         world.controller.close(Duration::ZERO).await;
         let (code, _) = script.until(DISCONNECTED).await.reason();
@@ -317,6 +318,7 @@ fn a_node_whose_controller_was_closed_finds_the_next_one() {
         assert!(!script.node.submit(&Header::new(Kind::Ping).encode()), "nobody is there to hold back for");
         let address = Some(world.controller.address().clone());
         let options = ControllerOptions { address, cookie: Some(world.folder.join("cookie")), ..defaults() };
+        let options = ControllerOptions { tls: world.server.clone(), ..options };
         let next = Controller::start(options).await.unwrap();
         script.until(WELCOME).await;
         assert_eq!(script.node.stats().connections, 2);
@@ -326,7 +328,7 @@ fn a_node_whose_controller_was_closed_finds_the_next_one() {
 
 #[test]
 fn a_name_in_use_and_a_controller_that_never_comes_end_the_search() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let _first = connected(&world, "node", |_| {}).await;
         let mut second = Script::open(node_options(&world, "node"));
         assert_eq!(second.until(FAILED).await.reason().0, ErrorCode::NameInUse);
@@ -343,7 +345,7 @@ fn a_name_in_use_and_a_controller_that_never_comes_end_the_search() {
 #[test]
 fn the_heartbeat_is_answered_while_nobody_drains() {
     let (heartbeat, dead) = (Duration::from_millis(50), Duration::from_millis(300));
-    on_both(ControllerOptions { heartbeat, dead, ..defaults() }, async |world: World| {
+    on_each(ControllerOptions { heartbeat, dead, ..defaults() }, async |world: World| {
         for inline in [true, false] {
             let busy = Script::open(NodeOptions { inline, ..node_options(&world, "busy") });
             world.until(|stats| stats.nodes == 1).await;
@@ -365,7 +367,7 @@ fn the_heartbeat_is_answered_while_nobody_drains() {
 fn the_guard_reads_in_the_place_of_a_busy_reader_and_stops_at_its_bound() {
     // Ticks of the guard come four a heartbeat.
     let options = ControllerOptions { heartbeat: Duration::from_millis(40), outbound_soft: 256 << 10, ..defaults() };
-    on_both(options, async |world: World| {
+    on_each(options, async |world: World| {
         for inline in [true, false] {
             let small = |options: &mut NodeOptions| {
                 options.inline = inline;
@@ -398,7 +400,7 @@ fn the_guard_reads_in_the_place_of_a_busy_reader_and_stops_at_its_bound() {
 
 #[test]
 fn close_sends_what_was_submitted_before_it_closes() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let (mut callee, mut caller, callback) = pair(&world, |_| {}).await;
         let (sent, _) = caller.flood(callback, 0, 1500, 4096);
         caller.node.close(LIMIT);
@@ -414,7 +416,7 @@ fn close_sends_what_was_submitted_before_it_closes() {
 
 #[test]
 fn a_node_that_is_dropped_leaves_at_once() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let script = connected(&world, "node", |_| {}).await;
         drop(script);
         world.until(|stats| stats.nodes == 0 && stats.connections == 0).await;
@@ -424,7 +426,7 @@ fn a_node_that_is_dropped_leaves_at_once() {
 #[test]
 fn the_doorbell_rings_at_most_once_a_drain_and_no_ring_is_lost() {
     const FRAMES: u32 = 100_000;
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let (mut callee, mut caller, callback) = pair(&world, |options| options.inline = false).await;
         let sends = async {
             let mut sent = 0;
@@ -450,7 +452,7 @@ fn the_doorbell_rings_at_most_once_a_drain_and_no_ring_is_lost() {
 
 #[test]
 fn flush_blocking_waits_for_the_socket_and_no_longer_than_it_may() {
-    on_both(defaults(), async |world: World| {
+    on_each(defaults(), async |world: World| {
         let (mut callee, caller, callback) = pair(&world, |options| options.outbound_soft = 64 << 20).await;
         // The controller runs on this thread: while this blocks, nobody reads.
         let (sent, _) = caller.flood(callback, 0, 4096, 4096);

@@ -14,6 +14,7 @@ mod tickets;
 
 use crate::auth::{self, Secret};
 use crate::error::CoreError;
+use crate::tls::ServerTls;
 use crate::transport::{Address, Listener, Stream};
 use daffi_protocol::ErrorCode;
 use daffi_protocol::limits::MAX_PAYLOAD_BYTES;
@@ -36,7 +37,9 @@ pub struct ControllerOptions {
     pub cookie: Option<PathBuf>,
     /// A secret that nodes must hold, on any transport.
     pub token: Option<String>,
-    /// Listens beyond loopback. Needs a token.
+    /// TLS, for an address of TCP. Where it asks for certificates and there is no token, these alone let nodes in.
+    pub tls: Option<ServerTls>,
+    /// Listens beyond loopback. Needs a token, or TLS that asks for certificates.
     pub allow_remote: bool,
     /// A connection that has not proved itself by then is closed.
     pub handshake_timeout: Duration,
@@ -68,6 +71,7 @@ impl Default for ControllerOptions {
             address: None,
             cookie: None,
             token: None,
+            tls: None,
             allow_remote: false,
             handshake_timeout: Duration::from_secs(5),
             heartbeat: Duration::from_secs(5),
@@ -81,6 +85,12 @@ impl Default for ControllerOptions {
             max_per_address: 1024,
             buffer_budget: buffer_budget(),
         }
+    }
+}
+
+impl ControllerOptions {
+    fn asks_for_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(ServerTls::asks_for_certificates)
     }
 }
 
@@ -146,10 +156,15 @@ impl Controller {
     pub async fn start(options: ControllerOptions) -> Result<Self, CoreError> {
         let address = options.address.clone().unwrap_or_else(Address::default_unix);
         check_token(&options)?;
+        if options.tls.is_some() && matches!(address, Address::Unix { .. }) {
+            let message = "The controller did not start: TLS is for TCP. Pass `host`, or leave `tls` out.";
+            return Err(CoreError::new(ErrorCode::BadAddress, message));
+        }
         let listener = Listener::bind(&address, options.allow_remote).await?;
         let secret = match (&options.token, &address) {
             (Some(token), _) => Secret::Token(token.clone()),
             (None, Address::Unix { .. }) => Secret::Peer,
+            (None, Address::Tcp { .. }) if options.asks_for_certificates() => Secret::Certificate,
             (None, Address::Tcp { .. }) => {
                 let path = options.cookie.clone().or_else(auth::default_cookie_path);
                 let path = path.ok_or_else(|| {
@@ -237,9 +252,9 @@ fn buffer_budget() -> usize {
 fn check_token(options: &ControllerOptions) -> Result<(), CoreError> {
     let message = match &options.token {
         Some(token) if token.is_empty() => "The controller did not start: the token is empty.",
-        None if options.allow_remote => {
-            "The controller did not start: insecureTransport needs a `token`, or whoever reaches the port may call \
-             every callback."
+        None if options.allow_remote && !options.asks_for_certificates() => {
+            "The controller did not start: beyond this machine it needs a `token`, or `tls` with `requestCert: true`, or \
+             whoever reaches the port may call every callback."
         }
         _ => return Ok(()),
     };
@@ -295,15 +310,23 @@ async fn run(hub: Rc<Hub>, listener: Listener, secret: Rc<Secret>, mut commands:
 
 async fn accept(hub: &Rc<Hub>, listener: &Listener, secret: &Rc<Secret>) {
     match listener.accept().await {
-        Ok(stream) => {
-            tokio::task::spawn_local(Rc::clone(hub).receive(stream, Rc::clone(secret), false));
-        }
+        Ok(stream) => match &hub.options.tls {
+            None => serve(hub, stream, secret),
+            Some(tls) => match stream.with_tls(tls) {
+                Ok(stream) => serve(hub, stream, secret),
+                Err(error) => tracing::warn!(%error, "cannot begin TLS"),
+            },
+        },
         Err(error) => {
             // Out of descriptors or memory: spinning would not make any.
             tracing::warn!(%error, "cannot accept");
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }
+}
+
+fn serve(hub: &Rc<Hub>, stream: Stream, secret: &Rc<Secret>) {
+    tokio::task::spawn_local(Rc::clone(hub).receive(stream, Rc::clone(secret), false));
 }
 
 fn join(hub: &Rc<Hub>, fd: OwnedFd) {

@@ -76,7 +76,7 @@ impl Outbox {
 
     /// Writes until nothing is left or nothing fits; gives the bytes that went.
     pub fn flush(&mut self, stream: &Stream) -> io::Result<usize> {
-        let mut total = 0;
+        let mut total = stream.try_flush()?;
         while !self.chunks.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_A_WRITE];
             let mut used = 0;

@@ -51,6 +51,8 @@ pub(super) struct Peer {
     /// Rings when there is room again, it became slow, or it is gone.
     pub room: Notify,
     outbox: RefCell<Outbox>,
+    /// What the hub counts as queued for it.
+    counted: Cell<usize>,
     /// A task waits for room in its socket.
     is_writing: Cell<bool>,
 }
@@ -76,6 +78,7 @@ impl Peer {
             tick: Notify::new(),
             room: Notify::new(),
             outbox: RefCell::default(),
+            counted: Cell::new(0),
             is_writing: Cell::new(false),
         })
     }
@@ -114,9 +117,9 @@ impl Peer {
         self.tick.notify_waiters();
     }
 
-    /// Bytes that wait for room in its socket.
+    /// Bytes that wait for room in its socket, what TLS holds of them included.
     pub fn queued(&self) -> usize {
-        self.outbox.borrow().queued()
+        self.outbox.borrow().queued() + self.stream.unsent()
     }
 
     /// Writes runs of `buffer`, keeps a copy of what does not fit.
@@ -136,6 +139,7 @@ impl Peer {
         let written = self.try_send(hub, &frame, &[(0, frame.len())]);
         if written == frame.len() {
             hub.give_back(frame);
+            self.keep(hub, |_| ());
         } else {
             self.keep(hub, |outbox| outbox.push_owned(frame, written));
         }
@@ -144,9 +148,7 @@ impl Peer {
     /// Writes bytes that others get too.
     pub fn send_shared(self: &Rc<Self>, hub: &Rc<Hub>, bytes: &Bytes) {
         let written = self.try_send(hub, bytes, &[(0, bytes.len())]);
-        if written < bytes.len() {
-            self.keep(hub, |outbox| outbox.push_shared(bytes.clone(), written));
-        }
+        self.keep(hub, |outbox| outbox.push_shared(bytes.clone(), written));
     }
 
     /// Writes past the outbox when that is empty; gives the bytes that went.
@@ -171,19 +173,14 @@ impl Peer {
         if self.is_gone.get() {
             return;
         }
-        let mut outbox = self.outbox.borrow_mut();
-        let before = outbox.queued();
-        push(&mut outbox);
-        let queued = outbox.queued();
-        hub.count_queued(before, queued);
+        push(&mut self.outbox.borrow_mut());
+        let queued = self.count(hub);
         if queued == 0 {
             return;
         }
         if queued > hub.options.outbound_hard {
             hub.fail(self, ErrorCode::SlowConsumer);
         } else if hub.is_over_budget() {
-            // Borrowed here: `shed` looks at all outboxes.
-            drop(outbox);
             hub.shed();
         } else if !self.is_writing.replace(true) {
             tokio::task::spawn_local(Rc::clone(self).write_out(Rc::clone(hub)));
@@ -215,14 +212,19 @@ impl Peer {
     }
 
     fn flush(&self, hub: &Hub) -> std::io::Result<usize> {
-        let mut outbox = self.outbox.borrow_mut();
-        let before = outbox.queued();
-        let written = outbox.flush(&self.stream)?;
-        hub.count_queued(before, outbox.queued());
+        let written = self.outbox.borrow_mut().flush(&self.stream)?;
+        self.count(hub);
         if written > 0 {
             self.is_told.set(true);
         }
         Ok(written)
+    }
+
+    /// Brings the hub's count of what waits for it up to date; gives that.
+    fn count(&self, hub: &Hub) -> usize {
+        let queued = self.queued();
+        hub.count_queued(self.counted.replace(queued), queued);
+        queued
     }
 
     fn set_slow(&self, hub: &Hub, is_slow: bool) {
@@ -235,8 +237,8 @@ impl Peer {
     pub fn close(&self, hub: &Hub) {
         self.is_gone.set(true);
         let _ = self.stream.shutdown(Shutdown::Both);
-        let dropped = self.outbox.take();
-        hub.count_queued(dropped.queued(), 0);
+        self.outbox.take();
+        hub.count_queued(self.counted.take(), 0);
         self.room.notify_waiters();
         self.tick.notify_waiters();
     }

@@ -10,7 +10,7 @@ use crate::node::line::Line;
 use crate::node::outbox::Flushed;
 use crate::node::{Credentials, NodeOptions, Shared, Target};
 use crate::socket::Socket;
-use crate::transport::{self, Stream};
+use crate::transport::{self, Address, Stream};
 use daffi_protocol::{ErrorCode, Header, Kind};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ struct Pace {
 async fn connect(shared: &Shared) -> Result<(Arc<Line>, Pace), CoreError> {
     let options = &shared.options;
     let (stream, secret) = match &options.target {
-        Target::Address(address) => (transport::connect(address).await.map_err(lost)?, secret(options)?),
+        Target::Address(address) => (open(address, options).await?, secret(options)?),
         Target::Embedded(controller) => {
             let fd = controller.join().map_err(lost)?;
             (Stream::from_unix_fd(fd).map_err(lost)?, Secret::Peer)
@@ -69,7 +69,7 @@ async fn connect(shared: &Shared) -> Result<(Arc<Line>, Pace), CoreError> {
     };
     let credentials = ClientCredentials { name: options.name.clone(), instance: shared.instance, secret };
     let (welcome, frame, leftover) = handshake::client(&stream, credentials, options.handshake_timeout).await?;
-    let socket = Socket::new(stream.into_fd().map_err(lost)?);
+    let socket = stream.into_socket().map_err(lost)?;
     let limits = Limits { max_payload: options.max_payload, max_assembling: 4 * options.max_payload };
     let line = Arc::new(Line::new(socket, leftover, limits, options.outbound_soft, shared.wake.clone()));
     line.stash(frame);
@@ -83,6 +83,15 @@ async fn connect(shared: &Shared) -> Result<(Arc<Line>, Pace), CoreError> {
     Ok((line, pace))
 }
 
+async fn open(address: &Address, options: &NodeOptions) -> Result<Stream, CoreError> {
+    let stream = transport::connect(address).await.map_err(lost)?;
+    match (&options.tls, address) {
+        (None, _) => Ok(stream),
+        (Some(tls), Address::Tcp { host, .. }) => stream.with_tls_to(tls, host),
+        (Some(tls), Address::Unix { .. }) => stream.with_tls_to(tls, ""),
+    }
+}
+
 /// Looks after one connection until it ends, then tells JavaScript.
 async fn tend(shared: &Shared, line: Arc<Line>, pace: Pace) {
     let mut watch = Watch::new(&line);
@@ -93,7 +102,7 @@ async fn tend(shared: &Shared, line: Arc<Line>, pace: Pace) {
     let reader = if shared.options.inline { None } else { register(&line, both).ok() };
     let mut writer = None;
     while !line.has_ended() {
-        let queued = line.outbox.lock().queued() > 0;
+        let queued = line.has_unsent();
         if let Some(deadline) = shared.closing_at()
             && (!queued || Instant::now() >= deadline)
         {
@@ -136,12 +145,15 @@ async fn write(shared: &Shared, line: &Line, writer: Option<&AsyncFd<Watched>>) 
 }
 
 async fn read(shared: &Shared, line: &Line, reader: Option<&AsyncFd<Watched>>) {
-    let Some(Ok(mut ready)) = ready(reader, Interest::READABLE).await else { return };
+    // What TLS has decrypted already is nothing the descriptor tells of.
+    let ready = if line.socket.is_ready() { None } else { ready(reader, Interest::READABLE).await };
     if line.take_over(shared.options.inbound_bytes) {
         shared.ring();
     }
     if !line.socket.is_readable() {
-        ready.clear_ready();
+        if let Some(Ok(mut ready)) = ready {
+            ready.clear_ready();
+        }
     } else {
         // The stash is full: JavaScript must drain before more is read.
         tokio::time::sleep(FULL_PAUSE).await;
@@ -250,6 +262,7 @@ fn secret(options: &NodeOptions) -> Result<Secret, CoreError> {
     Ok(match &options.credentials {
         Credentials::Peer => Secret::Peer,
         Credentials::Token(token) => Secret::Token(token.clone()),
+        Credentials::Certificate => Secret::Certificate,
         Credentials::Cookie(path) => Secret::Cookie(auth::load_cookie(path)?.ok_or_else(|| {
             let message = format!("there is no cookie at {} yet: no controller of this user has run", path.display());
             CoreError::new(ErrorCode::ConnectionLost, message)

@@ -112,7 +112,7 @@ impl Inbox {
             }
         }
         self.hand_over_made(out, filled);
-        if bytes == window || self.direct.is_some() { Pumped::More } else { Pumped::Empty }
+        if bytes == window || self.direct.is_some() || socket.is_ready() { Pumped::More } else { Pumped::Empty }
     }
 
     /// One read: into the piece under way, its padding, and `space`. Gives the bytes in `space` and

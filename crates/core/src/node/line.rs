@@ -85,13 +85,18 @@ impl Line {
         self.write(|outbox| outbox.send_big(&self.socket, header, extension, pieces))
     }
 
+    /// Whether something waits for room in the socket.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.outbox.lock().queued() > 0 || self.socket.unsent() > 0
+    }
+
     fn write(&self, write: impl FnOnce(&mut Outbox) -> io::Result<()>) -> bool {
         let mut outbox = self.outbox.lock();
         // A broken pipe is told by the reading side, after what the peer said last.
         if write(&mut outbox).is_err() {
             outbox.clear();
             self.wake.notify_one();
-        } else if outbox.queued() > 0 {
+        } else if outbox.queued() > 0 || self.socket.unsent() > 0 {
             self.wake.notify_one();
         }
         outbox.is_pressed()

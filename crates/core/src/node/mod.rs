@@ -15,6 +15,7 @@ pub use line::{Drained, Line};
 use crate::auth;
 use crate::controller::Controller;
 use crate::node::outbox::Flushed;
+use crate::tls::ClientTls;
 use crate::transport::Address;
 use daffi_protocol::Header;
 use daffi_protocol::limits::MAX_PAYLOAD_BYTES;
@@ -45,6 +46,8 @@ pub enum Credentials {
     Cookie(PathBuf),
     /// The token that the controller's owner gave out.
     Token(String),
+    /// The certificate of its TLS.
+    Certificate,
 }
 
 /// How a node connects and what it bounds. Defaults: RELIABILITY 3.3.
@@ -56,6 +59,8 @@ pub struct NodeOptions {
     pub target: Target,
     /// What it proves itself with.
     pub credentials: Credentials,
+    /// TLS to an address of TCP; not used towards a controller of this process.
+    pub tls: Option<ClientTls>,
     /// How long to look for the controller the first time; `None` looks for ever.
     pub connect_timeout: Option<Duration>,
     /// How long one handshake may take.
@@ -81,6 +86,7 @@ impl NodeOptions {
             name,
             target,
             credentials,
+            tls: None,
             connect_timeout: None,
             handshake_timeout: Duration::from_secs(5),
             reconnect: (Duration::from_millis(50), Duration::from_secs(2)),

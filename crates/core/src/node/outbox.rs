@@ -170,6 +170,9 @@ impl Outbox {
     ///
     /// The connection can no longer be written to.
     pub fn flush(&mut self, socket: &Socket) -> io::Result<Flushed> {
+        if !socket.try_flush()? {
+            return Ok(Flushed::Blocked);
+        }
         let until = self.total_sent + FLUSH_BYTES;
         loop {
             if self.total_sent >= until && self.queued() > 0 {
@@ -200,7 +203,7 @@ impl Outbox {
                     self.end_fragment();
                 }
             } else {
-                return Ok(Flushed::All);
+                return Ok(if socket.unsent() == 0 { Flushed::All } else { Flushed::Blocked });
             }
         }
     }

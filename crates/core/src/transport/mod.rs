@@ -4,9 +4,16 @@
 //! asked otherwise, private folders, one user (RELIABILITY 3.2).
 
 mod tcp;
+mod tls;
 mod unix;
 
+pub use tls::Tls;
+
+use crate::error::CoreError;
+use crate::socket::Socket;
+use crate::tls::{ClientTls, ServerTls, Session};
 use bytes::BufMut;
+use daffi_protocol::ErrorCode;
 use socket2::SockRef;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -57,13 +64,16 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a UNIX socket or one end of a socket pair.
     Unix(UnixStream),
+    /// Over TCP with TLS.
+    Tls(Box<Tls>),
 }
 
 macro_rules! either {
-    ($stream:expr, $inner:ident => $body:expr) => {
+    ($stream:expr, $inner:ident => $body:expr, $tls:ident => $secured:expr) => {
         match $stream {
             Stream::Tcp($inner) => $body,
             Stream::Unix($inner) => $body,
+            Stream::Tls($tls) => $secured,
         }
     };
 }
@@ -94,13 +104,109 @@ impl Stream {
         Ok((left.into(), right.into()))
     }
 
+    /// This connection, TCP, with TLS from now on as the side that accepted it. [`Stream::secure`] is next.
+    ///
+    /// # Errors
+    ///
+    /// It is no TCP connection.
+    pub fn with_tls(self, tls: &ServerTls) -> Result<Self, CoreError> {
+        self.with_session(tls.accept()?)
+    }
+
+    /// As [`Stream::with_tls`] for the side that connected, to `host`.
+    ///
+    /// # Errors
+    ///
+    /// No certificate can be for `host`, or it is no TCP connection.
+    pub fn with_tls_to(self, tls: &ClientTls, host: &str) -> Result<Self, CoreError> {
+        self.with_session(tls.connect(host)?)
+    }
+
+    fn with_session(self, session: Session) -> Result<Self, CoreError> {
+        match self {
+            Self::Tcp(stream) => Ok(Self::Tls(Box::new(Tls::new(stream, session)))),
+            _ => Err(CoreError::new(ErrorCode::BadAddress, "TLS is for TCP. Pass `host`, or leave `tls` out.")),
+        }
+    }
+
+    /// Shakes hands for TLS; without TLS there is nothing to do. Nothing else may be read or written before.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthorized` when a certificate does not hold, `Protocol` or `ConnectionLost` when the peer speaks no TLS.
+    pub async fn secure(&self) -> Result<(), CoreError> {
+        match self {
+            Self::Tls(stream) => stream.shake().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells a peer that spoke no TLS something in the clear, as far as the socket takes it at once.
+    pub(crate) fn try_write_plain(&self, from: &[u8]) {
+        if let Self::Tls(stream) = self {
+            let _ = stream.tcp.try_write(from);
+        }
+    }
+
+    /// With TLS the first byte of the peer: what it began with if it speaks no TLS.
+    pub(crate) fn first_byte(&self) -> Option<u8> {
+        match self {
+            Self::Tls(stream) => stream.session.borrow().first_byte(),
+            _ => None,
+        }
+    }
+
+    /// Waits until the peer has closed its side; throws away what comes until then.
+    pub(crate) async fn linger(&self) {
+        if let Self::Tls(stream) = self {
+            let mut waste = [0; 4096];
+            while stream.tcp.readable().await.is_ok() {
+                match stream.tcp.try_read(&mut waste) {
+                    Ok(1..) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    _ => return,
+                }
+            }
+        }
+    }
+
+    /// The DNS names of the certificate that the peer showed; `None` when it showed none.
+    #[must_use]
+    pub fn peer_names(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Tls(stream) => stream.session.borrow().peer_names(),
+            _ => None,
+        }
+    }
+
+    /// Bytes that were written and that the socket has not taken: with TLS about what one write took.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        match self {
+            Self::Tls(stream) => stream.session.borrow().unsent(),
+            _ => 0,
+        }
+    }
+
+    /// Gives the socket what it has not taken; gives the bytes that went.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost.
+    pub fn try_flush(&self) -> io::Result<usize> {
+        match self {
+            Self::Tls(stream) => stream.try_flush(),
+            _ => Ok(0),
+        }
+    }
+
     /// Waits until a read may give something.
     ///
     /// # Errors
     ///
     /// The runtime is shutting down.
     pub async fn readable(&self) -> io::Result<()> {
-        either!(self, stream => stream.readable().await)
+        either!(self, stream => stream.readable().await, tls => tls.readable().await)
     }
 
     /// Waits until a write may take something.
@@ -109,7 +215,7 @@ impl Stream {
     ///
     /// The runtime is shutting down.
     pub async fn writable(&self) -> io::Result<()> {
-        either!(self, stream => stream.writable().await)
+        either!(self, stream => stream.writable().await, tls => tls.tcp.writable().await)
     }
 
     /// Reads what is there; `Ok(0)` is the end of the stream.
@@ -118,7 +224,7 @@ impl Stream {
     ///
     /// [`io::ErrorKind::WouldBlock`] when nothing is there, else the connection is lost.
     pub fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        either!(self, stream => stream.try_read(into))
+        either!(self, stream => stream.try_read(into), tls => tls.try_read(into))
     }
 
     /// Appends what is there to `into`, at most as much as it has room for.
@@ -127,7 +233,24 @@ impl Stream {
     ///
     /// As [`Stream::try_read`].
     pub fn try_read_buf(&self, into: &mut impl BufMut) -> io::Result<usize> {
-        either!(self, stream => stream.try_read_buf(into))
+        either!(self, stream => stream.try_read_buf(into), tls => {
+            // A session reads into memory that is initialised; the copy is small beside the decryption.
+            let mut piece = [0; PIECE_BYTES];
+            let mut total = 0;
+            while into.has_remaining_mut() {
+                let room = into.remaining_mut().min(PIECE_BYTES);
+                match tls.try_read(piece.get_mut(..room).unwrap_or_default()) {
+                    Ok(0) => break,
+                    Ok(read) => {
+                        into.put_slice(piece.get(..read).unwrap_or_default());
+                        total += read;
+                    }
+                    Err(_) if total > 0 => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(total)
+        })
     }
 
     /// Notes that the last read took all there was, which saves the read that would find nothing.
@@ -136,7 +259,8 @@ impl Stream {
     /// readiness again.
     pub fn set_drained(&self) {
         let nothing = || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) };
-        let _ = either!(self, stream => stream.try_io(Interest::READABLE, nothing));
+        let _ =
+            either!(self, stream => stream.try_io(Interest::READABLE, nothing), tls => { tls.set_drained(); Ok(()) });
     }
 
     /// Writes what fits.
@@ -145,7 +269,7 @@ impl Stream {
     ///
     /// [`io::ErrorKind::WouldBlock`] when nothing fits, else the connection is lost.
     pub fn try_write(&self, from: &[u8]) -> io::Result<usize> {
-        either!(self, stream => stream.try_write(from))
+        either!(self, stream => stream.try_write(from), tls => tls.try_write_vectored(&[IoSlice::new(from)]))
     }
 
     /// Writes what fits of several slices in one system call.
@@ -154,7 +278,7 @@ impl Stream {
     ///
     /// As [`Stream::try_write`].
     pub fn try_write_vectored(&self, from: &[IoSlice<'_>]) -> io::Result<usize> {
-        either!(self, stream => stream.try_write_vectored(from))
+        either!(self, stream => stream.try_write_vectored(from), tls => tls.try_write_vectored(from))
     }
 
     /// Waits for bytes and reads them; `Ok(0)` is the end of the stream.
@@ -186,6 +310,11 @@ impl Stream {
                 Err(error) => return Err(error),
             }
         }
+        while self.unsent() > 0 {
+            if self.try_flush()? == 0 {
+                self.writable().await?;
+            }
+        }
         Ok(())
     }
 
@@ -195,7 +324,10 @@ impl Stream {
     ///
     /// The other end is gone already.
     pub fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
-        either!(self, stream => SockRef::from(stream).shutdown(how))
+        either!(self, stream => SockRef::from(stream).shutdown(how), tls => {
+            tls.end();
+            SockRef::from(&tls.tcp).shutdown(how)
+        })
     }
 
     /// The user at the other end as the kernel tells it, `None` over TCP.
@@ -205,7 +337,7 @@ impl Stream {
     /// The kernel does not tell.
     pub fn peer_uid(&self) -> io::Result<Option<u32>> {
         match self {
-            Self::Tcp(_) => Ok(None),
+            Self::Tcp(_) | Self::Tls(_) => Ok(None),
             Self::Unix(stream) => Ok(Some(stream.peer_cred()?.uid())),
         }
     }
@@ -213,21 +345,27 @@ impl Stream {
     /// The address at the other end, `None` over a UNIX socket.
     #[must_use]
     pub fn peer_ip(&self) -> Option<std::net::IpAddr> {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip().to_canonical()),
-            Self::Unix(_) => None,
-        }
+        let tcp = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => &stream.tcp,
+            Self::Unix(_) => return None,
+        };
+        tcp.peer_addr().ok().map(|address| address.ip().to_canonical())
     }
 
-    /// Hands the descriptor on, still non-blocking, no longer watched by this runtime.
+    /// Hands descriptor and TLS on, still non-blocking, no longer watched by this runtime.
     ///
     /// # Errors
     ///
     /// The runtime cannot let go of it; it is closed then.
-    pub fn into_fd(self) -> io::Result<OwnedFd> {
+    pub fn into_socket(self) -> io::Result<Socket> {
         Ok(match self {
-            Self::Tcp(stream) => stream.into_std()?.into(),
-            Self::Unix(stream) => stream.into_std()?.into(),
+            Self::Tcp(stream) => Socket::new(stream.into_std()?.into()),
+            Self::Unix(stream) => Socket::new(stream.into_std()?.into()),
+            Self::Tls(stream) => {
+                let Tls { tcp, session } = *stream;
+                Socket::with_tls(tcp.into_std()?.into(), session.into_inner())
+            }
         })
     }
 }
@@ -267,7 +405,7 @@ impl Listener {
     ///
     /// A [`crate::error::CoreError`] of code `AddressInUse`, `BadAddress` or `Unauthorized`, whose
     /// message says what to do.
-    pub async fn bind(address: &Address, allow_remote: bool) -> Result<Self, crate::error::CoreError> {
+    pub async fn bind(address: &Address, allow_remote: bool) -> Result<Self, CoreError> {
         match address {
             Address::Tcp { host, port } => {
                 let (listener, port) = tcp::Listener::bind(host, *port, allow_remote).await?;
@@ -311,5 +449,7 @@ fn ask_for_large_buffers(socket: &SockRef<'_>) {
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
 }
 
+/// One record.
+const PIECE_BYTES: usize = 16 * 1024;
 /// A few fragments, so a writer seldom waits for the reader to be scheduled (CORE.md).
 const SOCKET_BUFFER_BYTES: usize = 1024 * 1024;

@@ -128,8 +128,9 @@ fn prepared(stream: TcpStream) -> io::Result<Stream> {
 fn remote_refusal(host: &str, port: u16) -> String {
     format!(
         "The controller did not start: {host}:{port} can be reached from other machines, and whoever connects may call \
-         every callback. Use host: 'localhost'; or leave `host` out for a UNIX socket; or pass `token` together with \
-         insecureTransport: true if the network between the machines is trusted."
+         every callback. Use host: 'localhost'; or leave `host` out for a UNIX socket; or pass \
+         `token`, and `tls`; or `tls` with `requestCert: true`; or `token` and insecureTransport: true if the network \
+         between the machines is trusted."
     )
 }
 
@@ -197,7 +198,7 @@ mod tests {
         for host in ["0.0.0.0", "::", "192.0.2.1"] {
             let error = transport::Listener::bind(&at(host, 0), false).await.unwrap_err();
             assert_eq!(error.code, ErrorCode::Unauthorized);
-            for way in ["localhost", "UNIX socket", "token", "insecureTransport"] {
+            for way in ["localhost", "UNIX socket", "token", "tls", "requestCert", "insecureTransport"] {
                 assert!(error.message.contains(way), "{error}");
             }
         }
@@ -212,7 +213,8 @@ mod tests {
         near.write_all(b"hello").await.unwrap();
         let mut buffer = [0; 16];
         assert_eq!(far.read(&mut buffer).await.unwrap(), 5);
-        let mut fd = std::net::TcpStream::from(near.into_fd().unwrap());
-        assert_eq!(io::Read::read(&mut fd, &mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let socket = near.into_socket().unwrap();
+        let error = socket.try_read(&mut [io::IoSliceMut::new(&mut buffer)]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -2,10 +2,14 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails by panicking, as they do")]
 
+pub mod certificates;
+
+use certificates::Authority;
 use daffi_core::auth::{Secret, load_cookie};
 use daffi_core::controller::{Controller, ControllerOptions, ControllerStats};
 use daffi_core::error::CoreError;
 use daffi_core::handshake::{self, ClientCredentials};
+use daffi_core::tls::{ClientTls, ServerTls};
 use daffi_core::transport::{self, Address, Stream};
 use daffi_protocol::control::{self, Register, RegistryChange, Welcome};
 use daffi_protocol::limits::HEADER_BYTES;
@@ -22,6 +26,10 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 pub struct World {
     pub controller: Controller,
     pub folder: PathBuf,
+    /// How nodes trust the controller, where there is TLS.
+    pub tls: Option<ClientTls>,
+    /// What the controller shows there.
+    pub server: Option<ServerTls>,
     secret: Secret,
 }
 
@@ -38,36 +46,63 @@ pub fn folder() -> PathBuf {
     path
 }
 
-/// Runs `test` with a fresh controller over TCP and over a UNIX socket.
-pub fn on_both(options: ControllerOptions, test: impl AsyncFn(World)) {
-    for is_tcp in [true, false] {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Tcp,
+    Tls,
+    Unix,
+}
+
+/// Runs `test` with a fresh controller over TCP, over TCP with TLS, and over a UNIX socket.
+pub fn on_each(options: ControllerOptions, test: impl AsyncFn(World)) {
+    for transport in [Transport::Tcp, Transport::Tls, Transport::Unix] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let options = options.clone();
         let has_token = options.token.is_some();
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let folder = folder();
-            let address = if is_tcp {
-                Address::Tcp { host: "localhost".into(), port: 0 }
-            } else {
-                Address::Unix { path: folder.join(".sock") }
+            let address = match transport {
+                Transport::Unix => Address::Unix { path: folder.join(".sock") },
+                _ => Address::Tcp { host: "localhost".into(), port: 0 },
             };
             let cookie = folder.join("cookie");
-            let options = ControllerOptions { address: Some(address), cookie: Some(cookie.clone()), ..options };
+            let authority = Authority::new();
+            let is_tls = transport == Transport::Tls;
+            let server = is_tls.then(|| authority.sign(&["localhost"]).server(None));
+            let tls = is_tls.then(|| authority.client(None));
+            let options = ControllerOptions {
+                address: Some(address),
+                cookie: Some(cookie.clone()),
+                tls: server.clone(),
+                ..options
+            };
             let controller = Controller::start(options).await.unwrap();
             let secret = load_cookie(&cookie).unwrap().map_or(Secret::Peer, Secret::Cookie);
-            assert!(secret != Secret::Peer || !is_tcp || has_token, "TCP without a secret");
-            tokio::time::timeout(LIMIT, test(World { controller, folder, secret })).await.expect("the test hung");
+            let needs_secret = transport != Transport::Unix;
+            assert!(secret != Secret::Peer || !needs_secret || has_token, "TCP without a secret");
+            tokio::time::timeout(LIMIT, test(World { controller, folder, tls, server, secret }))
+                .await
+                .expect("the test hung");
         });
     }
 }
 
 impl World {
+    /// A connection on which nothing was said but what TLS needs.
     pub async fn raw(&self) -> Stream {
-        transport::connect(self.controller.address()).await.unwrap()
+        self.try_raw().await.unwrap()
+    }
+
+    async fn try_raw(&self) -> Result<Stream, CoreError> {
+        let stream = transport::connect(self.controller.address()).await?;
+        let Some(tls) = &self.tls else { return Ok(stream) };
+        let stream = stream.with_tls_to(tls, "localhost")?;
+        stream.secure().await?;
+        Ok(stream)
     }
 
     pub async fn try_node(&self, name: &str, instance: u8) -> Result<Node, CoreError> {
-        Node::shake(self.raw().await, name, instance, self.secret.clone()).await
+        Node::shake(self.try_raw().await?, name, instance, self.secret.clone()).await
     }
 
     pub async fn node(&self, name: &str) -> Node {
