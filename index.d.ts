@@ -829,6 +829,27 @@ interface Logger {
     error: LogMethod;
 }
 
+/** A certificate or a key: PEM as text or bytes, or the path of a file that holds it. */
+type Pem = string | Uint8Array;
+/** TLS over TCP. A controller shows `cert`; a node trusts `ca` and shows `cert` to a controller that asks for it. */
+interface TlsOptions {
+    /** Certificate of this process, then those that lead to its root. A controller needs one. */
+    cert?: Pem | undefined;
+    /** Private key of `cert`, not encrypted. */
+    key?: Pem | undefined;
+    /** Whose certificates are trusted: the controller's at a node, those of nodes at a controller. @default the system's, at a node */
+    ca?: Pem | undefined;
+    /**
+     * Controller: only nodes with a certificate that `ca` signed get in, each under a name that stands in it as a DNS name.
+     * @default false
+     */
+    requestCert?: boolean | undefined;
+    /** Node: the name that the controller's certificate has to be for. @default `host` */
+    serverName?: string | undefined;
+    /** Node: take any certificate, of whomever. For tests: whoever is on the way reads and changes all. @default false */
+    dangerouslySkipVerify?: boolean | undefined;
+}
+
 /** The far end of a transferred function, as the controller attests it. */
 interface PeerInfo {
     /** Name of the node that calls. */
@@ -864,6 +885,8 @@ interface GlobalOptions {
     transfer?: TransferPolicy | undefined;
     /** Shared secret of the controller and its nodes, in place of the cookie. Env `DAFFI_TOKEN`. @default none */
     token?: string | undefined;
+    /** TLS over TCP: `true` trusts whom the system trusts. It needs `host`; a controller needs `cert` and `key`. @default none */
+    tls?: true | TlsOptions | undefined;
     /** Allow plain TCP to other machines: everything is readable on the way. @default false */
     insecureTransport?: boolean | undefined;
     /** How long the start waits for a controller; `null` waits for ever. @default '30s' */
@@ -1261,4 +1284,4 @@ declare function local<F extends AnyFunction>(method: F, context: ClassMethodDec
 declare function alias(name: string): <F extends AnyFunction>(method: F, context: ClassMethodDecoratorContext<any, F>) => void;
 
 export { Arguments, AsyncResult, BG, BROADCAST, BroadcastError, Call, CallContext, ConnectionLostError, DaffiError, FG, Global, GlobalContextError, InitializationError, OverloadedError, PERIOD, PayloadTooLargeError, RemoteCallError, RemoteStoppedUnexpectedlyError, STREAM, ScheduledTask, SerializationError, StreamResult, TimeoutError, TransferNotAllowedError, UnableToFindCandidateError, UnauthorizedError, ValidationError, alias, args, callback, callbackAndFetcher, fetcher, fetchers, getContext, getG, local, unregister };
-export type { AnyCallback, AnyClass, AnyFunction, AsyncResultStatus, AtTimeOptions, BgModifier, BgOptions, BgWithoutResultOptions, BroadcastErrorOptions, BroadcastModifier, BroadcastOptions, BroadcastPlan, BroadcastSettledOptions, BroadcastWithoutResultOptions, CallPlan, CallbackAndFetcher, CallbackAndFetcherFunction, CallbackClassDecorator, CallbackFunction, CallbackOptions, CancelSignal, CatchUp, ClassCallbackOptions, CronOptions, DaffiErrorOptions, Duration, ErrorClass, EventIterator, EventsOptions, Executed, Fetcher, FetcherBody, FetcherFunction, FetcherOfAnyKind, FetcherOfKind, FetcherOptions, FetcherParameters, FetcherResult, Fetchers, FetchersFunction, FetchersOfAnyKind, FetchersOfKind, FgModifier, FgOptions, GetOptions, GlobalEvent, GlobalEvents, GlobalOptions, GlobalStats, IncomingCall, IncomingMiddleware, InputSchemas, IntervalOptions, ItemOf, KillAllOptions, KillAllResult, Limits, LinkStats, LogMethod, Logger, MethodName, Middleware, Modifier, ModifierKind, ModifierResults, Moment, OutgoingCall, OutgoingChange, OutgoingKind, OutgoingMiddleware, Overlap, PeerInfo, PeriodKind, PeriodModifier, PeriodOptions, PeriodPlan, RemoteCall, RemoteCalls, ResultOf, RetryOptions, ScheduledTaskInfo, ScheduledTaskStatus, SentItem, StandardIssue, StandardResult, StandardSchemaV1, StopOptions, StreamCall, StreamItems, StreamModifier, StreamOptions, StreamPlan, StreamSummary, TaskEnd, TransferOptions, TransferPolicy, UnknownCallback, ValidationErrorOptions, ValidationIssue, WaitOptions, WorkersOptions };
+export type { AnyCallback, AnyClass, AnyFunction, AsyncResultStatus, AtTimeOptions, BgModifier, BgOptions, BgWithoutResultOptions, BroadcastErrorOptions, BroadcastModifier, BroadcastOptions, BroadcastPlan, BroadcastSettledOptions, BroadcastWithoutResultOptions, CallPlan, CallbackAndFetcher, CallbackAndFetcherFunction, CallbackClassDecorator, CallbackFunction, CallbackOptions, CancelSignal, CatchUp, ClassCallbackOptions, CronOptions, DaffiErrorOptions, Duration, ErrorClass, EventIterator, EventsOptions, Executed, Fetcher, FetcherBody, FetcherFunction, FetcherOfAnyKind, FetcherOfKind, FetcherOptions, FetcherParameters, FetcherResult, Fetchers, FetchersFunction, FetchersOfAnyKind, FetchersOfKind, FgModifier, FgOptions, GetOptions, GlobalEvent, GlobalEvents, GlobalOptions, GlobalStats, IncomingCall, IncomingMiddleware, InputSchemas, IntervalOptions, ItemOf, KillAllOptions, KillAllResult, Limits, LinkStats, LogMethod, Logger, MethodName, Middleware, Modifier, ModifierKind, ModifierResults, Moment, OutgoingCall, OutgoingChange, OutgoingKind, OutgoingMiddleware, Overlap, PeerInfo, Pem, PeriodKind, PeriodModifier, PeriodOptions, PeriodPlan, RemoteCall, RemoteCalls, ResultOf, RetryOptions, ScheduledTaskInfo, ScheduledTaskStatus, SentItem, StandardIssue, StandardResult, StandardSchemaV1, StopOptions, StreamCall, StreamItems, StreamModifier, StreamOptions, StreamPlan, StreamSummary, TaskEnd, TlsOptions, TransferOptions, TransferPolicy, UnknownCallback, ValidationErrorOptions, ValidationIssue, WaitOptions, WorkersOptions };

@@ -48,7 +48,7 @@ declare function testClock(start?: Date): TestClock;
 /** Nodes of one process that are joined by memory: no addon, no socket, no file. */
 
 /** Options that have no meaning where there is no connection to make. */
-type ConnectionOption = 'initController' | 'initNode' | 'host' | 'port' | 'unixSockPath' | 'token' | 'insecureTransport' | 'connectTimeout' | 'handshakeTimeout' | 'heartbeat' | 'reconnect' | 'inline';
+type ConnectionOption = 'initController' | 'initNode' | 'host' | 'port' | 'unixSockPath' | 'token' | 'tls' | 'insecureTransport' | 'connectTimeout' | 'handshakeTimeout' | 'heartbeat' | 'reconnect' | 'inline';
 /** Options of a Global in memory: those of any Global, without what concerns connections. */
 type MemoryOptions = Omit<GlobalOptions, ConnectionOption>;
 /** Options of {@link memoryNetwork}. */

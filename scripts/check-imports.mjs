@@ -14,6 +14,7 @@ const LAYERS = [
   ['payload', 'native'],
   ['stream'],
   ['options'],
+  ['tls'],
   ['duration', 'events', 'logger', 'names', 'signals', 'timer'],
   ['clock'],
   ['errors'],

@@ -9,6 +9,7 @@ import { type Duration, toInterval, toMilliseconds, toTimeout } from './duration
 import { invalidOption, show } from './errors.js'
 import type { Logger } from './logger.js'
 import { checkName, checkOptionNames } from './names.js'
+import { type CompleteTls, completeTls, type TlsOptions } from './tls.js'
 
 /** The far end of a transferred function, as the controller attests it. */
 export interface PeerInfo {
@@ -48,6 +49,8 @@ export interface GlobalOptions {
   transfer?: TransferPolicy | undefined
   /** Shared secret of the controller and its nodes, in place of the cookie. Env `DAFFI_TOKEN`. @default none */
   token?: string | undefined
+  /** TLS over TCP: `true` trusts whom the system trusts. It needs `host`; a controller needs `cert` and `key`. @default none */
+  tls?: true | TlsOptions | undefined
   /** Allow plain TCP to other machines: everything is readable on the way. @default false */
   insecureTransport?: boolean | undefined
   /** How long the start waits for a controller; `null` waits for ever. @default '30s' */
@@ -128,6 +131,7 @@ export interface CompleteOptions {
   timeoutMs: number
   transfer: TransferPolicy
   token: string | null
+  tls: CompleteTls | null
   cookiePath: string
   connectTimeoutMs: number
   handshakeMs: number
@@ -158,6 +162,7 @@ const NAMES: readonly (keyof GlobalOptions)[] = [
   'timeout',
   'transfer',
   'token',
+  'tls',
   'insecureTransport',
   'connectTimeout',
   'handshakeTimeout',
@@ -185,12 +190,9 @@ export function completeOptions(options: GlobalOptions = {}, surroundings?: Surr
   }
   const address = completeAddress(options, env, platform, initController)
   const insecure = flag(options.insecureTransport, 'insecureTransport', false)
-  if (address.host !== null && !isLoopback(address.host) && !insecure) {
-    throw invalidOption(
-      `\`host\` ${show(address.host)} is not on this machine alone, and plain TCP would show every call on the way. ` +
-        'Use localhost, leave `host` out for a UNIX socket, or set `insecureTransport: true` in a network you trust.',
-    )
-  }
+  const token = completeToken(options.token, given(env.DAFFI_TOKEN))
+  const tls = completeTls(options.tls, address.host !== null, initController)
+  checkReach(address, token, tls, insecure, initController)
   const heartbeat = group(options.heartbeat, ['interval', 'dead'], 'heartbeat')
   const heartbeatMs = toInterval(heartbeat.interval ?? 5000, 'heartbeat.interval')
   const deadMs = toInterval(heartbeat.dead ?? heartbeatMs * 3, 'heartbeat.dead')
@@ -211,7 +213,8 @@ export function completeOptions(options: GlobalOptions = {}, surroundings?: Surr
     address,
     timeoutMs: limit(options.timeout, 'timeout', given(env.DAFFI_TIMEOUT) ?? null, 'DAFFI_TIMEOUT'),
     transfer: completeTransfer(options.transfer, given(env.DAFFI_TRANSFER)),
-    token: completeToken(options.token, given(env.DAFFI_TOKEN)),
+    token,
+    tls,
     cookiePath: given(env.DAFFI_COOKIE_FILE) ?? join(homedir(), '.daffi', 'cookie'),
     connectTimeoutMs: limit(options.connectTimeout, 'connectTimeout', 30_000),
     handshakeMs: toInterval(options.handshakeTimeout ?? 5000, 'handshakeTimeout'),
@@ -223,6 +226,27 @@ export function completeOptions(options: GlobalOptions = {}, surroundings?: Surr
     workers: completeWorkers(options.workers, initNode),
     inline: flag(options.inline, 'inline', true),
   }
+}
+
+/** Beyond this machine both ends prove who they are, and nobody reads along unless the user says that this is fine. */
+function checkReach(
+  { host }: Address,
+  token: string | null,
+  tls: CompleteTls | null,
+  insecure: boolean,
+  initController: boolean,
+): void {
+  if (host === null || isLoopback(host)) return
+  const isProven = token !== null || (initController ? tls?.requestCert === true : tls !== null && tls.cert !== null)
+  if (isProven && (tls !== null || insecure)) return
+  const why = isProven
+    ? 'plain TCP would show every call on the way'
+    : 'whoever reaches it could call everything: there is no `token`'
+  throw invalidOption(
+    `\`host\` ${show(host)} is not on this machine alone, and ${why}. Use localhost; or leave \`host\` out for a UNIX ` +
+      'socket; or give `token` and `tls`; or `tls` with certificates on both sides (`requestCert: true` at the controller, ' +
+      '`cert` and `key` at its nodes); or `token` and `insecureTransport: true` in a network you trust.',
+  )
 }
 
 /** Whether only this machine reaches the address: `localhost`, 127.0.0.0/8 and ::1. */

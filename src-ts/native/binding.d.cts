@@ -66,6 +66,7 @@ export interface ControllerDto {
   address: AddressDto
   cookiePath: string | null
   token: string | null
+  tls: TlsDto | null
   allowRemote: boolean
   handshakeTimeoutMs: number
   heartbeatMs: number
@@ -106,6 +107,7 @@ export interface NodeDto {
   address: AddressDto
   cookiePath: string | null
   token: string | null
+  tls: TlsDto | null
   connectTimeoutMs: number | null
   handshakeTimeoutMs: number
   reconnectMinMs: number
@@ -139,4 +141,17 @@ export declare function startController(options: ControllerDto): Promise<NativeC
 export interface StoppedNodesDto {
   stopped: Array<string>
   remaining: Array<string>
+}
+
+/**
+ * TLS, each part as PEM. A controller shows `cert` and asks for certificates that `ca` signed if `request_cert`; a node
+ * trusts `ca`, or the roots of the system, and shows `cert` where it is asked.
+ */
+export interface TlsDto {
+  cert: string | null
+  key: string | null
+  ca: string | null
+  requestCert: boolean
+  serverName: string | null
+  skipVerify: boolean
 }

@@ -5,6 +5,7 @@ import type { DaffiError } from '../errors.js'
 import type { Address, Limits } from '../options.js'
 import type { ItemPort } from '../stream/flow.js'
 import type { CancelSignal } from '../timer.js'
+import type { CompleteTls } from '../tls.js'
 
 /** Names that came and went. */
 export interface RegistryChanges {
@@ -207,6 +208,7 @@ interface ConnectionOptions {
   address: Address
   cookiePath: string
   token: string | null
+  tls: CompleteTls | null
   handshakeMs: number
   heartbeatMs: number
   deadMs: number

@@ -19,6 +19,7 @@ type ConnectionOption =
   | 'port'
   | 'unixSockPath'
   | 'token'
+  | 'tls'
   | 'insecureTransport'
   | 'connectTimeout'
   | 'handshakeTimeout'
@@ -168,6 +169,7 @@ const REFUSED: readonly ConnectionOption[] = [
   'port',
   'unixSockPath',
   'token',
+  'tls',
   'insecureTransport',
   'connectTimeout',
   'handshakeTimeout',

@@ -2,6 +2,7 @@
 
 use crate::dto::{AddressDto, ControllerDto, ControllerFigures, Failure, StoppedNodesDto, bytes, duration};
 use crate::node::address;
+use crate::tls;
 use daffi_core::controller::{Controller, ControllerOptions, StoppedNodes};
 use daffi_core::transport::Address;
 use napi::Env;
@@ -17,6 +18,7 @@ pub struct NativeController {
 /// Starts a controller; resolves to it, or to why it did not start.
 #[napi(catch_unwind, ts_return_type = "Promise<NativeController | Failure>")]
 pub fn start_controller(env: &Env, options: ControllerDto) -> Result<Object<'_>> {
+    let tls = options.tls.as_ref().map(tls::server).transpose();
     let options = ControllerOptions {
         address: Some(address(&options.address)?),
         cookie: options.cookie_path.map(Into::into),
@@ -35,7 +37,10 @@ pub fn start_controller(env: &Env, options: ControllerDto) -> Result<Object<'_>>
     };
     let (deferred, promise) = env.create_deferred()?;
     daffi_core::runtime::spawn(move || async move {
-        let started = Controller::start(options).await;
+        let started = match tls {
+            Ok(tls) => Controller::start(ControllerOptions { tls, ..options }).await,
+            Err(error) => Err(error),
+        };
         deferred.resolve(move |_| {
             Ok(match started {
                 Ok(core) => Either::A(NativeController { core }),

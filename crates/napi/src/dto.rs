@@ -33,12 +33,25 @@ pub struct AddressDto {
     pub path: Option<String>,
 }
 
+/// TLS, each part as PEM. A controller shows `cert` and asks for certificates that `ca` signed if `request_cert`; a node
+/// trusts `ca`, or the roots of the system, and shows `cert` where it is asked.
+#[napi(object, use_nullable = true)]
+pub struct TlsDto {
+    pub cert: Option<String>,
+    pub key: Option<String>,
+    pub ca: Option<String>,
+    pub request_cert: bool,
+    pub server_name: Option<String>,
+    pub skip_verify: bool,
+}
+
 /// How to start a controller. Times in milliseconds, sizes in bytes.
 #[napi(object, use_nullable = true)]
 pub struct ControllerDto {
     pub address: AddressDto,
     pub cookie_path: Option<String>,
     pub token: Option<String>,
+    pub tls: Option<TlsDto>,
     pub allow_remote: bool,
     pub handshake_timeout_ms: f64,
     pub heartbeat_ms: f64,
@@ -59,6 +72,7 @@ pub struct NodeDto {
     pub address: AddressDto,
     pub cookie_path: Option<String>,
     pub token: Option<String>,
+    pub tls: Option<TlsDto>,
     pub connect_timeout_ms: Option<f64>,
     pub handshake_timeout_ms: f64,
     pub reconnect_min_ms: f64,

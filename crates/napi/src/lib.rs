@@ -7,6 +7,7 @@ mod doorbell;
 mod dto;
 mod node;
 mod panic;
+mod tls;
 mod uv;
 
 /// Keeps the library in memory for the life of the process: the core thread runs its code, and an

@@ -3,8 +3,9 @@
 use crate::controller::NativeController;
 use crate::doorbell::{Watcher, remote};
 use crate::dto::{AddressDto, Failure, NodeDto, NodeFigures, bytes, duration};
-use crate::uv;
+use crate::{tls, uv};
 use daffi_core::node::{Credentials, Node, NodeOptions, PUMP_BYTES, Target};
+use daffi_core::tls::ClientTls;
 use daffi_core::transport::Address;
 use daffi_protocol::Header;
 use napi::Env;
@@ -32,8 +33,14 @@ pub fn open_node(
         Some(controller) => Target::Embedded(controller.core().clone()),
         None => Target::Address(address(&options.address)?),
     };
+    let tls = match options.tls.as_ref().filter(|_| controller.is_none()).map(tls::client).transpose() {
+        Ok(tls) => tls,
+        Err(error) => return Ok(Either::B(error.into())),
+    };
+    let shows_certificate = tls.as_ref().is_some_and(ClientTls::has_identity);
     let credentials = match (&options.token, &options.cookie_path) {
         (Some(token), _) => Credentials::Token(token.clone()),
+        (None, _) if shows_certificate => Credentials::Certificate,
         (None, Some(path)) => Credentials::Cookie(path.into()),
         (None, None) => Credentials::Peer,
     };
@@ -45,6 +52,7 @@ pub fn open_node(
         max_payload: bytes(options.max_payload) as u64,
         inbound_bytes: bytes(options.inbound_bytes),
         outbound_soft: bytes(options.outbound_soft),
+        tls,
         inline,
         ..NodeOptions::new(options.name, target, credentials)
     };
