@@ -127,8 +127,7 @@ export class Dispatcher implements Inbound {
     const stream = new StreamCall(this.#ports(slot, generation), hasSource)
     const own = entry.withG ? [this.#host.g] : []
     const { incoming } = this.#host.middleware
-    const run = (given: readonly unknown[]): Promise<unknown> =>
-      stream.run(context, entry.fn, entry.isGenerator, [...own, ...given])
+    const run = (given: readonly unknown[]): Promise<unknown> => stream.run(context, entry, [...own, ...given])
     const outcome = incoming === null ? run(args) : withIncoming(incoming, entry.name, context, args, run)()
     this.#await(outcome, context, slot, generation, true, stream)
   }

@@ -11,6 +11,11 @@ export interface RegisteredCallback {
   readonly withG: boolean
   /** Whether `fn` gives an iterator whose items are the result. */
   readonly isGenerator: boolean
+  /**
+   * Takes a whole source, its last argument, where `fn` would have to be called for each item: for functions that run
+   * elsewhere. Resolves when all items are through.
+   */
+  readonly takeAll?: AnyFunction
   /** The function that was registered, where `fn` wraps it. */
   readonly original: AnyFunction
   /** The class or object whose method it is; none for functions. */
