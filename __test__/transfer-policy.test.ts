@@ -12,7 +12,11 @@ const refused: [string, unknown, RegExp][] = [
   ['an unknown isolation', { from: ['a'], isolation: 'vm' }, /`transfer.isolation` is "vm"/],
   ['an unknown rule', { from: ['a'], maxMem: 1 }, /no option "maxMem"/],
   ['a timeout inline', { from: ['a'], isolation: 'inline', timeout: '1s' }, /`transfer.timeout`.*nothing can limit/],
-  ['memory inline', { from: ['a'], isolation: 'inline', maxMemory: 2 ** 30 }, /`transfer.maxMemory`.*nothing can limit/],
+  [
+    'memory inline',
+    { from: ['a'], isolation: 'inline', maxMemory: 2 ** 30 },
+    /`transfer.maxMemory`.*nothing can limit/,
+  ],
   ['no timeout', { from: ['a'], timeout: null }, /`transfer.timeout` is null/],
   ['a timeout of 0', { from: ['a'], timeout: 0 }, /`transfer.timeout` is 0/],
   ['a timeout that no timer has', { from: ['a'], timeout: '30d' }, /`transfer.timeout` is "30d"/],

@@ -105,7 +105,9 @@ function completeRules(rules: TransferRules): CompleteTransferRules {
   checkOptionNames(rules, ['from', 'isolation', 'timeout', 'maxMemory', 'allow'], '`transfer`')
   const { from, isolation = 'process' } = rules
   if (!Array.isArray(from) || !from.every((name) => typeof name === 'string' && name !== '')) {
-    throw invalidOption(`\`transfer.from\` is ${show(from)}. Give a list of node names; \`*\` stands for any characters.`)
+    throw invalidOption(
+      `\`transfer.from\` is ${show(from)}. Give a list of node names; \`*\` stands for any characters.`,
+    )
   }
   if (isolation !== 'inline' && isolation !== 'worker' && isolation !== 'process') {
     throw invalidOption(`\`transfer.isolation\` is ${show(isolation)}. Give 'process', 'worker' or 'inline'.`)

@@ -32,7 +32,10 @@ interface Served {
 
 const g = { processName: 'own' } as Global
 
-function serve(fns: Record<string, AnyFunction>, { maxRunning = 100, allows = true, withG = false, runIsolated = null as CallbackHost['runIsolated'] } = {}): Served {
+function serve(
+  fns: Record<string, AnyFunction>,
+  { maxRunning = 100, allows = true, withG = false, runIsolated = null as CallbackHost['runIsolated'] } = {},
+): Served {
   const ids = Object.keys(fns)
   const outcomes: Outcome[] = []
   const thrown: unknown[] = []

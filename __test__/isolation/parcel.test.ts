@@ -16,7 +16,13 @@ test('bytes that are no parts are refused, whatever they announce', (t) => {
 })
 
 test('values come back as they went, in memory of their own', (t) => {
-  const value = [undefined, -0, new Map([[1, new Set([2n])]]), Buffer.alloc(100_000, 7), new Float64Array(20_000).fill(3)]
+  const value = [
+    undefined,
+    -0,
+    new Map([[1, new Set([2n])]]),
+    Buffer.alloc(100_000, 7),
+    new Float64Array(20_000).fill(3),
+  ]
   const joined = joinParts(packValue(value, 2 ** 26, 'args'))
   const back = unpackValue(splitParts(joined)) as typeof value
   t.deepEqual(back, value)
