@@ -1,10 +1,12 @@
 /** RELIABILITY S8 and S9: who may send functions, and what becomes of those that do harm. */
+import type * as childProcess from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import ava, { type ExecutionContext } from 'ava'
-import { type RemoteCallError, type RemoteStoppedUnexpectedlyError, type TransferRules } from 'daffi'
+import type * as daffi from 'daffi'
+import type { RemoteCallError, RemoteStoppedUnexpectedlyError, TransferRules } from 'daffi'
 import { build } from 'esbuild'
 import { Packr } from 'msgpackr'
 import { addonName } from '../../scripts/platform.mjs'
@@ -124,11 +126,11 @@ for (const transport of transports) {
       )
       const about = await g.transferAndCall('node', async () => {
         const os = await import('node:os')
-        const path = require('node:path') as typeof import('node:path')
+        const { posix } = require('node:path') as { posix: { join(...parts: string[]): string } }
         const { isMainThread } = await import('node:worker_threads')
         return {
           type: os.type(),
-          joined: path.posix.join('a', 'b'),
+          joined: posix.join('a', 'b'),
           pid: process.pid,
           isMainThread,
           env: { ...process.env },
@@ -203,7 +205,7 @@ for (const transport of transports) {
       t,
       g.transferAndCall('node', () => {
         const kept: unknown[] = []
-        for (;;) kept.push(new Array(1000).fill({}))
+        for (;;) kept.push(new Array(1000).fill(kept.length))
       }),
     )
     t.regex(heap.message, /transfer\.maxMemory.*134217728/)
@@ -225,7 +227,7 @@ for (const transport of transports) {
     t.regex(pushed.message, /transfer\.maxMemory/)
     const forks = await t.throwsAsync<RemoteCallError>(
       g.transferAndCall('node', () => {
-        const { spawn } = require('node:child_process') as typeof import('node:child_process')
+        const { spawn } = require('node:child_process') as typeof childProcess
         for (;;) spawn(process.execPath, ['-e', 'for(;;);'])
       }),
       { code: 'ERR_REMOTE_CALL' },
@@ -296,7 +298,7 @@ for (const transport of transports) {
     const audit = await auditOf(node, 10)
     t.deepEqual(
       audit.map(({ caller, allowed: isAllowed }) => [caller, isAllowed]),
-      [['caller', true], ['caller', false], ['stranger', false], ...new Array(7).fill(['forger', false])],
+      [['caller', true], ['caller', false], ['stranger', false], ...Array.from({ length: 7 }, () => ['forger', false])],
     )
     t.is(audit[0]?.sha256, hash)
     t.is(audit.at(-1)?.sha256, null)
@@ -353,12 +355,25 @@ for (const transport of transports) {
   })
 }
 
+test('a worker whose heap is full ends alone, and the error names the limit', async (t) => {
+  const { g } = await start(t, 'unix', { isolation: 'worker', maxMemory: 64 * MIB })
+  const full = await lost(
+    t,
+    g.transferAndCall('node', () => {
+      const kept: unknown[] = []
+      for (;;) kept.push(new Array(1000).fill(kept.length))
+    }),
+  )
+  t.regex(full.message, /heap was full.*transfer\.maxMemory.*67108864/)
+  t.is(await g.transferAndCall('node', () => 1), 1)
+})
+
 test('a function in a worker has no call of its own, and getContext() says so', async (t) => {
   const { g } = await start(t, 'unix', { isolation: 'worker' })
   const codes = await g.transferAndCall(
     'node',
     async (path: string) => {
-      const { getContext, getG } = (await import(path)) as typeof import('daffi')
+      const { getContext, getG } = (await import(path)) as typeof daffi
       const codeFrom = (call: () => unknown): unknown => {
         try {
           return call()
