@@ -1,6 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { toMilliseconds, toTimeout } from '../src-ts/duration.js'
+import { toInterval, toMilliseconds, toTimeout } from '../src-ts/duration.js'
 import { InitializationError } from '../src-ts/errors.js'
 
 const good: [string, number][] = [
@@ -71,6 +71,11 @@ test('what is no duration is refused, naming the option and the value', (t) => {
     t.is(error.code, 'ERR_INVALID_OPTION')
     t.regex(error.message, /`timeout` is /)
   }
+})
+
+test('what has to take some time is not 0, and null is no advice', (t) => {
+  t.throws(() => toInterval(0, 'heartbeat.interval'), { message: '`heartbeat.interval` is 0. Give more than 0.' })
+  t.is(toInterval('1.5ms', 'heartbeat.interval'), 2)
 })
 
 test('a timeout of 0 is refused, null is no limit, and a fraction is rounded up', (t) => {

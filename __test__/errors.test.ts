@@ -72,6 +72,43 @@ test('the caller of errorFromWire knows better whether the call ran', (t) => {
   t.true(error.retryable)
 })
 
+test('an end of the connection speaks of a callback only where one may have run', (t) => {
+  for (const number of [19, 20, 21, 24]) {
+    t.regex(errorFromWire(number, { method: 'add' }).message, /The callback may have run\. /)
+    t.notRegex(errorFromWire(number, { method: 'add', executed: 'no' }).message, /may have run/)
+    t.notRegex(errorFromWire(number, { starting: false, message: 'as told' }).message, /callback|Connection:/)
+  }
+})
+
+test('the end of a connection is told by its cause, once', (t) => {
+  const message = 'the connection to the controller ended: the controller closed it'
+  t.is(
+    errorFromWire(WireCode.ConnectionLost, { message, starting: false }).message,
+    'The connection to the controller ended: the controller closed it. The node reconnects by itself.',
+  )
+})
+
+test('a controller that was not found is told with its address', (t) => {
+  const message = 'no controller answered within 50 ms; the last attempt: refused.'
+  t.is(
+    errorFromWire(WireCode.ConnectTimeout, { message, starting: true, address: 'localhost:1' }).message,
+    'Address localhost:1: no controller answered within 50 ms; the last attempt: refused. Start the controller, check ' +
+      'the address, or raise `connectTimeout`.',
+  )
+})
+
+test('a timeout says whether the callback may have run', (t) => {
+  t.regex(errors.callTimeout('add', 20).message, /The callback may have run; raise `timeout`/)
+  t.regex(errors.callTimeout('add', 20, 'b', 'no').message, /It was not sent; raise `timeout`/)
+})
+
+test('plural has one and many', (t) => {
+  t.deepEqual(
+    [0, 1, 2].map((count) => errors.plural(count, 'node')),
+    ['0 nodes', '1 node', '2 nodes'],
+  )
+})
+
 test('an unknown wire number is a DaffiError that says so', (t) => {
   t.regex(errorFromWire(999, { method: 'add' }).message, /999/)
 })

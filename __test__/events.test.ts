@@ -160,3 +160,15 @@ test('wrong options are refused', async (t) => {
     t.throws(() => g.events(options as never), { instanceOf: InitializationError, message })
   }
 })
+
+test('a listener that is no function is refused at once', async (t) => {
+  const { g } = await startFake(t)
+  for (const method of ['on', 'once', 'off'] as const) {
+    t.throws(() => g[method]('nodeJoined', 5 as never), {
+      instanceOf: InitializationError,
+      code: 'ERR_INVALID_OPTION',
+      message: `${method}(): the listener is 5. Give a function.`,
+    })
+    t.throws(() => g[method]('nodeJoined', undefined as never), { code: 'ERR_INVALID_OPTION' })
+  }
+})

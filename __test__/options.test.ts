@@ -41,6 +41,8 @@ const refused: [string, unknown, RegExp, Record<string, string>?, string?][] = [
   ['options that are no object', 'localhost', /"localhost"/],
   ['a timeout of 0', { timeout: 0 }, /`timeout` is 0/],
   ['a flag that is text', { initController: 'yes' }, /initController.*"yes"/],
+  ['no interval', { heartbeat: { interval: 0 } }, /heartbeat.interval` is 0\. Give more than 0\.$/],
+  ['no wait before an attempt', { reconnect: { min: 0 } }, /reconnect.min` is 0\. Give more than 0\.$/],
   ['a dead time below the interval', { heartbeat: { interval: '5s', dead: '4s' } }, /heartbeat.dead/],
   ['a reconnect range upside down', { reconnect: { min: '3s', max: '1s' } }, /reconnect.max/],
   ['an unknown transfer', { transfer: 'yes' }, /`transfer` is "yes"/],

@@ -41,11 +41,21 @@ export function toMilliseconds(value: Duration, option: string): number {
  * @throws {InitializationError} As {@link toMilliseconds}, and for 0, which would read both as "at once" and "never".
  */
 export function toTimeout(value: Duration | null, option: string): number {
-  if (value === null) return 0
+  return value === null ? 0 : positive(value, option, ', or null for no limit')
+}
+
+/**
+ * Milliseconds of what has to take some time: whole ones, at least 1.
+ *
+ * @throws {InitializationError} As {@link toMilliseconds}, and for 0.
+ */
+export function toInterval(value: Duration, option: string): number {
+  return positive(value, option, '')
+}
+
+function positive(value: Duration, option: string, otherwise: string): number {
   const milliseconds = toMilliseconds(value, option)
-  if (milliseconds === 0) {
-    throw invalidOption(`\`${option}\` is ${show(value)}. Give more than 0, or null for no limit.`)
-  }
+  if (milliseconds === 0) throw invalidOption(`\`${option}\` is ${show(value)}. Give more than 0${otherwise}.`)
   return Math.ceil(milliseconds)
 }
 

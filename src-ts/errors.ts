@@ -241,6 +241,8 @@ export interface WireErrorContext {
   message?: string | undefined
   /** The failure ended the start of a Global. Default: true where no `method` is given. */
   starting?: boolean | undefined
+  /** Where the controller was looked for. */
+  address?: string | undefined
   /** Overrides what the code says about the execution, where the caller knows better. */
   executed?: Executed | undefined
   /** Of a {@link ValidationError}. */
@@ -411,7 +413,7 @@ const ROWS: Readonly<Record<number, Row>> = {
     'maybe',
     true,
     'nothing was heard from the controller for too long',
-    'The callback may have run. The node reconnects by itself.',
+    'The node reconnects by itself.',
   ),
   20: row(
     'ERR_CONNECTION_LOST',
@@ -419,7 +421,7 @@ const ROWS: Readonly<Record<number, Row>> = {
     'maybe',
     true,
     'the connection to the controller was lost',
-    'The callback may have run. The node reconnects by itself.',
+    'The node reconnects by itself.',
   ),
   21: row(
     'ERR_CONTROLLER_STOPPED',
@@ -427,7 +429,7 @@ const ROWS: Readonly<Record<number, Row>> = {
     'maybe',
     true,
     'the controller has stopped',
-    'The callback may have run. The node reconnects when a controller is back.',
+    'The node reconnects when a controller is back.',
   ),
   22: row(
     'ERR_ADDRESS_IN_USE',
@@ -451,7 +453,7 @@ const ROWS: Readonly<Record<number, Row>> = {
     'maybe',
     true,
     'the receiver took nothing for too long',
-    'The callback may have run. Keep fewer bytes under way.',
+    'Keep fewer bytes under way.',
   ),
   25: row(
     'ERR_QUOTA_EXCEEDED',
@@ -520,6 +522,21 @@ const ROWS: Readonly<Record<number, Row>> = {
   ),
 }
 
+/** Failures that end a connection, and all calls that are under way on it. */
+const ENDS: ReadonlySet<number> = new Set([
+  WireCode.HeartbeatLost,
+  WireCode.ConnectionLost,
+  WireCode.ControllerStopped,
+  WireCode.SlowConsumer,
+])
+
+/** Failures of a connection whose cause says all that the row does, and more. */
+const TOLD_BY_CAUSE: ReadonlySet<number> = new Set([
+  WireCode.HeartbeatLost,
+  WireCode.ConnectionLost,
+  WireCode.ConnectTimeout,
+])
+
 /** `error.code` of a wire number, `undefined` for a number this version does not know. */
 export function codeOfWire(number: number): string | undefined {
   return ROWS[number]?.code
@@ -528,10 +545,6 @@ export function codeOfWire(number: number): string | undefined {
 /** The error for a wire number: what was called, where, what happened, what to do. */
 export function errorFromWire(code: number, context: WireErrorContext): DaffiError {
   const known = ROWS[code]
-  const happened = known?.happened ?? `error ${code}, which this version does not know`
-  const advice = known?.advice ?? 'Use the same version of daffi everywhere.'
-  const subject = describe(context)
-  const said = context.message === undefined || context.message === '' ? '' : ` (${context.message})`
   const executed = context.executed === undefined ? (known?.executed ?? 'maybe') : context.executed
   const starting = context.starting ?? context.method === undefined
   let type = known?.type ?? DaffiError
@@ -546,17 +559,35 @@ export function errorFromWire(code: number, context: WireErrorContext): DaffiErr
   }
   if ('cause' in context) options.cause = context.cause
   // The core tells the whole of a failed start: address, cause and advice.
-  const whole = context.method === undefined && context.message?.endsWith('.') === true
+  const whole = context.method === undefined && !TOLD_BY_CAUSE.has(code) && context.message?.endsWith('.') === true
   if (whole) return new type(context.message as string, options)
-  // A node that has the method and cannot run it, for want of an instance, tells why itself.
-  const explained = code === WireCode.NoCandidate && context.message?.endsWith('.') === true
-  return new type(explained ? `${subject}: ${context.message}` : `${subject}: ${happened}${said}. ${advice}`, options)
+  return new type(tell(code, known, executed, context), options)
 }
+
+/** The message for a wire number. */
+function tell(code: number, known: Row | undefined, executed: Executed, context: WireErrorContext): string {
+  const { method, node, message = '' } = context
+  const subject = describe(context)
+  // A node that has the method and cannot run it, for want of an instance, tells why itself.
+  if (code === WireCode.NoCandidate && message.endsWith('.')) return `${subject}: ${message}`
+  let happened = known?.happened ?? `error ${code}, which this version does not know`
+  if (code === WireCode.ConnectionLost && method !== undefined && executed === 'no') happened = NOT_CONNECTED
+  else if (code === WireCode.NoCandidate && node !== undefined) happened = 'the node does not expose it'
+  if (method === undefined && message !== '' && TOLD_BY_CAUSE.has(code)) happened = message.replace(/\.$/, '')
+  else if (message !== '') happened += ` (${message})`
+  const advice = known?.advice ?? 'Use the same version of daffi everywhere.'
+  const mayHaveRun = method !== undefined && executed === 'maybe' && ENDS.has(code)
+  const sentence = subject === '' ? happened.charAt(0).toUpperCase() + happened.slice(1) : `${subject}: ${happened}`
+  return `${sentence}. ${mayHaveRun ? 'The callback may have run. ' : ''}${advice}`
+}
+
+const NOT_CONNECTED = 'there is no connection to the controller, so it was not sent'
 
 /** The error of a call without an answer within its timeout. */
 export function callTimeout(method: string, timeoutMs: number, node?: string, executed?: Executed): TimeoutError {
+  const state = executed === 'no' ? 'It was not sent' : 'The callback may have run'
   return new TimeoutError(
-    `${describe({ method, node })}: no answer within ${timeoutMs} ms. Raise \`timeout\`, or call it with BG.`,
+    `${describe({ method, node })}: no answer within ${timeoutMs} ms. ${state}; raise \`timeout\` if it needs longer.`,
     { executed },
   )
 }
@@ -591,7 +622,14 @@ export function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
 
-function describe(context: WireErrorContext): string {
-  const where = context.node === undefined ? '' : ` on node '${context.node}'`
-  return context.method === undefined ? `Connection${where}` : `${context.method}()${where}`
+/** `1 node`, `2 nodes`. */
+export function plural(count: number, one: string): string {
+  return `${count} ${one}${count === 1 ? '' : 's'}`
+}
+
+/** What a message is about; empty for a connection of which nothing more is known. */
+function describe({ method, node, address }: WireErrorContext): string {
+  if (method !== undefined) return node === undefined ? `${method}()` : `${method}() on node '${node}'`
+  if (node !== undefined) return `Node '${node}'`
+  return address === undefined ? '' : `Address ${address}`
 }

@@ -42,6 +42,11 @@ export function checkEvent(event: keyof GlobalEvents, what: string): keyof Globa
   throw invalidOption(`${what}: there is no event ${show(event)}. Known are: ${EVENT_NAMES.join(', ')}.`)
 }
 
+function checkListener(listener: AnyListener, what: string): void {
+  if (typeof listener === 'function') return
+  throw invalidOption(`${what}: the listener is ${show(listener)}. Give a function.`)
+}
+
 /** Options of `events()`. */
 export interface EventsOptions<Type extends keyof GlobalEvents = keyof GlobalEvents> {
   /** Ends the iteration; it rejects with the signal's reason. */
@@ -62,12 +67,14 @@ export class Listeners {
   #isOver = false
 
   add(event: keyof GlobalEvents, listener: AnyListener, once: boolean): void {
+    checkListener(listener, once ? 'once()' : 'on()')
     const list = this.#lists.get(event)
     if (list === undefined) this.#lists.set(event, [{ listener, once }])
     else list.push({ listener, once })
   }
 
   remove(event: keyof GlobalEvents, listener: AnyListener): void {
+    checkListener(listener, 'off()')
     const list = this.#lists.get(event)
     const index = list?.findIndex((entry) => entry.listener === listener) ?? -1
     if (index >= 0) list?.splice(index, 1)

@@ -11,7 +11,7 @@ import { type AnyFunction, type CallbackFunction, callbackInto } from './callbac
 import { findContext } from './callback/context.js'
 import { CallbackRegistry, processRegistry } from './callback/registry.js'
 import { type Clock, systemClock } from './clock.js'
-import { type Duration, toMilliseconds, toTimeout } from './duration.js'
+import { type Duration, toInterval, toMilliseconds } from './duration.js'
 import { GlobalContextError, globalStopped, InitializationError, invalidOption, show } from './errors.js'
 import type { EventIterator, EventsOptions, GlobalEvent, GlobalEvents } from './events.js'
 import { KnownNames } from './known-names.js'
@@ -124,7 +124,7 @@ export class Global<Remote = any> implements AsyncDisposable {
     this.#isSeated = seat !== null
     this.#options = seat?.options ?? completeOptions(options)
     const log = completeLogger(options?.logger, process.env.DAFFI_LOG || undefined)
-    const native = seat?.native((name) => this.#registry.lookup(name)?.isGenerator === false) ??
+    const native = seat?.native() ??
       (options as { [NATIVE]?: Native } | undefined)?.[NATIVE] ?? { openLink, startController }
     const clock = (options as { [CLOCK]?: Clock } | undefined)?.[CLOCK] ?? systemClock
     this.processName = this.#options.processName
@@ -255,11 +255,10 @@ export class Global<Remote = any> implements AsyncDisposable {
    */
   async killAll(options: KillAllOptions = {}): Promise<KillAllResult> {
     checkOptionNames(options, ['timeout'], 'killAll()')
-    const timeoutMs = toTimeout(options.timeout ?? KILL_ALL_MS, 'timeout')
+    const timeoutMs = toInterval(options.timeout ?? KILL_ALL_MS, 'timeout')
     if (!this.isController) {
-      throw new GlobalContextError(
-        'killAll(): the controller is in another process, which alone may stop all nodes. Ask it there.',
-      )
+      const elsewhere = 'the controller is in another process, which alone may stop all nodes. Ask it there.'
+      throw new GlobalContextError(`killAll(): ${this.#life.withoutController ?? elsewhere}`)
     }
     if (this.#source.state === 'starting') await this.#life.started
     const { controller } = this.#life

@@ -70,7 +70,7 @@ export class KnownNames {
         if (link !== null && found(link.nodes())) resolve()
       }
       this.#waiting.add(check)
-      const forget = source.onStop(reject)
+      const forget = source.onStop(reject, what)
       source.whenReady(what).then((ready) => {
         link = ready
         check()

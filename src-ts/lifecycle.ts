@@ -69,6 +69,11 @@ export class Lifecycle {
     return this.#controller?.address ?? this.#parts.native.address ?? this.#parts.options.address
   }
 
+  /** Why no process has a controller that could be asked, when that is so. */
+  get withoutController(): string | undefined {
+    return this.#parts.native.withoutController
+  }
+
   /** Starts all parts. */
   begin(): void {
     this.started = this.#start()

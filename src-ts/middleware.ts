@@ -104,7 +104,7 @@ export class Middlewares {
 /** What {@link runOutgoing} needs of a Global: its time and its end. */
 export interface OutgoingSurroundings {
   readonly clock: Clock
-  onStop(end: (error: DaffiError) => void): () => void
+  onStop(end: (error: DaffiError) => void, what: string): () => void
 }
 
 /** Sends what the last middleware hands on. */
@@ -154,7 +154,7 @@ export function runOutgoing(
     // A request under way is ended by the connection, which lets it finish if it can.
     const forget = surroundings.onStop((error) => {
       if (state !== 'sending') reject(error)
-    })
+    }, `${method}()`)
     step(0, call).then(resolve, reject)
     return () => {
       state = 'over'

@@ -5,7 +5,7 @@ import { isIP } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { type Duration, toMilliseconds, toTimeout } from './duration.js'
+import { type Duration, toInterval, toMilliseconds, toTimeout } from './duration.js'
 import { invalidOption, show } from './errors.js'
 import type { Logger } from './logger.js'
 import { checkName, checkOptionNames } from './names.js'
@@ -179,8 +179,8 @@ export function completeOptions(options: GlobalOptions = {}, surroundings?: Surr
     )
   }
   const heartbeat = group(options.heartbeat, ['interval', 'dead'], 'heartbeat')
-  const heartbeatMs = toTimeout(heartbeat.interval ?? 5000, 'heartbeat.interval')
-  const deadMs = toTimeout(heartbeat.dead ?? heartbeatMs * 3, 'heartbeat.dead')
+  const heartbeatMs = toInterval(heartbeat.interval ?? 5000, 'heartbeat.interval')
+  const deadMs = toInterval(heartbeat.dead ?? heartbeatMs * 3, 'heartbeat.dead')
   if (deadMs <= heartbeatMs) {
     throw invalidOption(
       `\`heartbeat.dead\` is ${deadMs} ms, \`heartbeat.interval\` ${heartbeatMs} ms. A peer needs the time to answer: ` +
@@ -188,8 +188,8 @@ export function completeOptions(options: GlobalOptions = {}, surroundings?: Surr
     )
   }
   const reconnect = group(options.reconnect, ['min', 'max'], 'reconnect')
-  const minMs = toTimeout(reconnect.min ?? 50, 'reconnect.min')
-  const maxMs = toTimeout(reconnect.max ?? Math.max(2000, minMs), 'reconnect.max')
+  const minMs = toInterval(reconnect.min ?? 50, 'reconnect.min')
+  const maxMs = toInterval(reconnect.max ?? Math.max(2000, minMs), 'reconnect.max')
   if (maxMs < minMs) throw invalidOption(`\`reconnect.max\` is ${maxMs} ms, less than \`reconnect.min\`, ${minMs} ms.`)
   return {
     processName: completeName(options.processName, env.DAFFI_NAME),
@@ -201,7 +201,7 @@ export function completeOptions(options: GlobalOptions = {}, surroundings?: Surr
     token: completeToken(options.token, given(env.DAFFI_TOKEN)),
     cookiePath: given(env.DAFFI_COOKIE_FILE) ?? join(homedir(), '.daffi', 'cookie'),
     connectTimeoutMs: limit(options.connectTimeout, 'connectTimeout', 30_000),
-    handshakeMs: toTimeout(options.handshakeTimeout ?? 5000, 'handshakeTimeout'),
+    handshakeMs: toInterval(options.handshakeTimeout ?? 5000, 'handshakeTimeout'),
     drainMs: toMilliseconds(options.drainTimeout ?? 5000, 'drainTimeout'),
     heartbeatMs,
     deadMs,

@@ -74,6 +74,7 @@ for (const transport of transports) {
     async (t) => {
       const { g, at, controller } = await startTrio(t, transport)
       const running = Array.from({ length: 20 }, () => g.call.sleep(600).fg())
+      const gone = new Promise<{ code: string; message: string }>((resolve) => g.once('disconnected', resolve))
       await g.call.add(1, 2)
       const begun = performance.now()
       await controller.ask('stop')
@@ -81,6 +82,9 @@ for (const transport of transports) {
       t.deepEqual(await Promise.all(running), new Array<number>(20).fill(600))
       t.is((await controller.ended).code, 0)
       if (at.unixSockPath !== undefined) t.false(existsSync(at.unixSockPath))
+      const { code, message } = await gone
+      t.is(code, 'ERR_CONTROLLER_STOPPED')
+      t.is(message, 'The controller has stopped. The node reconnects when a controller is back.')
     },
   )
 

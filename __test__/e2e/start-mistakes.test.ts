@@ -73,6 +73,18 @@ test('a controller refuses a port that a plain server holds', async (t) => {
 })
 
 for (const transport of transports) {
+  test(`a node that finds no controller names its address, over ${transport}`, async (t) => {
+    // Nobody listens at port 1, and no test is given it.
+    const place = transport === 'tcp' ? { host: 'localhost', port: 1 } : { unixSockPath: await folder(t) }
+    const address = transport === 'tcp' ? `localhost:${place.port}` : join(place.unixSockPath as string, '.sock')
+    const error = await t.throwsAsync(Global.start({ ...place, connectTimeout: 100 }), {
+      instanceOf: InitializationError,
+      code: 'ERR_CONNECT_TIMEOUT',
+    })
+    t.true(error?.message.startsWith(`Address ${address}: no controller answered within 100 ms; the last attempt: `))
+    t.regex(error?.message ?? '', /Start the controller, check the address, or raise `connectTimeout`\.$/)
+  })
+
   test(`a controller refuses the address of another controller, which keeps working, over ${transport}`, async (t) => {
     const { at } = await startWorker(t, { ...(await freshPlace(t, transport)), initController: true })
     await refused(t, at, 'ERR_ADDRESS_IN_USE')

@@ -315,10 +315,14 @@ for (const transport of transports) {
     const sent = (): number | undefined => g.stats().node?.calls
     const before = sent()
     const refused: [string, () => PromiseLike<unknown>, RegExp][] = [
-      ['ERR_INVALID_OPTION', () => g.call.take(5).stream(), /take\(\): STREAM was given 5, which is no iterable/],
-      ['ERR_INVALID_OPTION', () => g.call.take('text').stream(), /"text", which is no iterable/],
-      ['ERR_INVALID_OPTION', () => g.call.take([1]).stream({ source: false }), /no iterable/],
-      ['ERR_INVALID_OPTION', () => g.call.add(1, 2).stream(), /add is no generator/],
+      [
+        'ERR_INVALID_OPTION',
+        () => g.call.take(5).stream(),
+        /take\(\): take is no generator, and STREAM was given 5, which is no iterable/,
+      ],
+      ['ERR_INVALID_OPTION', () => g.call.take('text').stream(), /"text", which is a value, not a source/],
+      ['ERR_INVALID_OPTION', () => g.call.take([1]).stream({ source: false }), /`source: false`/],
+      ['ERR_INVALID_OPTION', () => g.call.add(1, 2).stream(), /STREAM takes one argument, .* given 2/],
       ['ERR_NO_CANDIDATE', () => g.call.nothing([1] as never).stream(), /no other connected node exposes it/],
       ['ERR_NO_SUCH_NODE', () => g.call.take([1]).stream({ node: 'w9' }), /w9/],
       ['ERR_STREAM_REQUIRED', () => g.call.range(3), /generator/],

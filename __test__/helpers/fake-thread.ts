@@ -56,6 +56,12 @@ export class FakeThread implements Spawned {
     this.#channel.flush()
   }
 
+  /** Yields items of a stream. */
+  items(id: number, first: number, items: readonly unknown[]): void {
+    this.#channel.sendValue(['items', id, first, false, false], items, 'items')
+    this.#channel.flush()
+  }
+
   end(code: number, error?: unknown): void {
     const ended = this.#ended
     this.#ended = () => undefined

@@ -488,13 +488,33 @@ test.serial(
   },
 )
 
+test('a connection that ends behind the goodbye of the controller was ended by its stop, and the next is another', async (t) => {
+  const { link, node, told } = script(t)
+  const lose = async (...frames: Buffer[]): Promise<string[]> => {
+    const call = t.throwsAsync(link.request('add', [], 0, 0, undefined), { instanceOf: ConnectionLostError })
+    await turn()
+    told.length = 0
+    node.arrive(...frames, event(Kind.Disconnected))
+    const [, error] = told.find(([name]) => name === 'disconnected') as [string, ConnectionLostError]
+    return [(await call).code, error.code, error.message]
+  }
+  t.deepEqual(await lose(frame(Kind.Goodbye, {})), [
+    'ERR_CONTROLLER_STOPPED',
+    'ERR_CONTROLLER_STOPPED',
+    'The controller has stopped. The node reconnects when a controller is back.',
+  ])
+  node.arrive(welcome())
+  t.deepEqual(await lose(), ['ERR_CONNECTION_LOST', 'ERR_CONNECTION_LOST', 'Gone. The node reconnects by itself.'])
+})
+
 test('a lost connection ends what waits, aborts what runs and forgets the registry', async (t) => {
   const { link, node, inbound, told } = script(t)
   const result = link.request('add', [], 0, 0, undefined)
   await turn()
   node.arrive(event(Kind.Disconnected, 19, 'silence'))
   const error = await t.throwsAsync(result, { instanceOf: ConnectionLostError })
-  t.regex(error.message, /silence/)
+  t.regex(error.message, /^add\(\): the connection to the controller was lost\. The callback may have run\./)
+  t.is((error.cause as Error).message, 'Silence. The node reconnects by itself.')
   t.is(inbound.calls[0]?.[0], 'abortAll')
   t.deepEqual(
     told.map(([name]) => name),

@@ -51,7 +51,7 @@ const refused: readonly (readonly [unknown, RegExp])[] = [
   [undefined, /PERIOD has no options/],
   [{}, /exactly one of .* none is given/],
   [{ node: 'w' }, /none is given/],
-  [{ interval: 50, cron: '* * * * *' }, /`interval` and `cron` is given/],
+  [{ interval: 50, cron: '* * * * *' }, /`interval` and `cron` are given/],
   [{ period: 5 }, /no option "period"/],
   [{ intervals: 5 }, /Did you mean 'interval'/],
   [{ interval: 50, tz: 'UTC' }, /PERIOD with `interval`: there is no option "tz"/],

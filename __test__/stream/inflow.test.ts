@@ -87,3 +87,44 @@ test('return() drops what is here, tells once, and lets later items pass unseen'
   t.true(inflow.push(sender, 2, [3], 1, false))
   t.true((await inflow.next()).done)
 })
+
+test('abort drops what is here and tells its reason at once, also behind the end', async (t) => {
+  for (const ended of [false, true]) {
+    const inflow = new Inflow(() => t.fail())
+    inflow.push(lane().lane, 0, [1, 2, 3], 3, false)
+    if (ended) inflow.end(null)
+    t.deepEqual(await inflow.next(), { value: 1, done: false })
+    inflow.abort('enough')
+    t.is(await inflow.next().catch((reason: unknown) => reason), 'enough')
+    t.deepEqual(await inflow.next(), { value: undefined, done: true })
+  }
+})
+
+test('abort reaches who waits, and means nothing once all is read', async (t) => {
+  const inflow = new Inflow(() => t.fail())
+  const waiting = inflow.next()
+  inflow.abort('enough')
+  t.is(await waiting.catch((reason: unknown) => reason), 'enough')
+  const read = new Inflow(() => t.fail())
+  read.end(null)
+  read.abort('late')
+  t.deepEqual(await read.next(), { value: undefined, done: true })
+})
+
+test('drained is when the last item of an ended stream has been taken, or dropped', async (t) => {
+  const told: string[] = []
+  const inflow = new Inflow(() => undefined)
+  inflow.push(lane().lane, 0, [1, 2], 2, false)
+  inflow.whenDrained(() => told.push('taken'))
+  inflow.take()
+  inflow.end(null)
+  t.deepEqual(told, [])
+  inflow.take()
+  t.deepEqual(told, ['taken'])
+  inflow.whenDrained(() => told.push('now'))
+  const left = new Inflow(() => undefined)
+  left.push(lane().lane, 0, [1], 1, false)
+  left.whenDrained(() => told.push('left'))
+  await left.return()
+  t.deepEqual(told, ['taken', 'now', 'left'])
+})

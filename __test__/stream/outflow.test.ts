@@ -205,3 +205,40 @@ test('a stop ends a source that never answers', async (t) => {
   await running
   t.is(returned, 1)
 })
+
+/** Computes for longer than a source may at a stretch. */
+function compute(): void {
+  const end = performance.now() + 6
+  while (performance.now() < end);
+}
+
+test('an item that took long to make does not wait for the next one, and others have their turn', async (t) => {
+  const slow = function* (): Generator<number> {
+    for (const at of count(6)) {
+      compute()
+      yield at
+    }
+  }
+  const slowLater = async function* (): AsyncGenerator<number> {
+    yield* slow()
+  }
+  for (const [source, isAsync] of [
+    [slow(), false],
+    [slowLater(), true],
+  ] as const) {
+    let turns = 0
+    let isOver = false
+    const watch = (): void => {
+      turns++
+      if (!isOver) setImmediate(watch)
+    }
+    setImmediate(watch)
+    const port = new FakePort()
+    const outflow = new Outflow(source, isAsync)
+    outflow.add(port)
+    await outflow.run()
+    isOver = true
+    t.deepEqual(port.frames, [1, 1, 1, 1, 1, 1])
+    t.true(turns >= 5, `${turns} turns`)
+  }
+})

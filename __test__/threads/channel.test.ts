@@ -116,3 +116,27 @@ test('what the script of a thread posts as text is a frame about its module', (t
   port1.close()
   channel.close()
 })
+
+test('small values are sent where they fit, and both ends count the same bytes', (t) => {
+  const { port1, port2 } = new MessageChannel()
+  const bytes: number[] = []
+  const near = new Channel(port1, 10_000_000, { frame: () => undefined, batchEnd: () => undefined })
+  const far = new Channel(port2, 10_000_000, {
+    frame: (_head, _value, count) => bytes.push(count),
+    batchEnd: () => undefined,
+  })
+  t.teardown(() => {
+    near.close()
+    far.close()
+  })
+  const sent = [near.sendSmall(['a'], [1, 2, 3], 'items'), near.sendSmall(['b'], ['x'.repeat(1000)], 'items')]
+  t.is(near.sendSmall(['c'], ['x'.repeat(100_000)], 'items'), -1)
+  t.throws(() => near.sendSmall(['d'], [() => undefined], 'items'), { message: /items\[0\] is a function/ })
+  near.send(['e'])
+  near.sendValue(['f'], [Buffer.alloc(200_000)], 'items')
+  near.flush()
+  far.poll()
+  t.deepEqual(bytes.slice(0, 3), [...sent, 0])
+  t.is(bytes.length, 4)
+  t.true((bytes[3] as number) >= 200_000)
+})

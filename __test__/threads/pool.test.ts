@@ -64,6 +64,21 @@ function call(pool: ThreadPool, name: string, args: unknown[] = [], context = co
   return runInContext(context, pool.lookup(name)?.fn as AnyFunction, args) as Promise<unknown>
 }
 
+let markers = 0
+
+/** Resolves when the pool has taken all that a thread has sent. */
+function through(fake: Fake, thread: FakeThread): Promise<void> {
+  const marker = `marker${++markers}`
+  return new Promise((resolve) => {
+    const forget = fake.pool.listen((name) => {
+      if (name !== marker) return
+      forget()
+      resolve()
+    })
+    thread.send(['names', [marker], []])
+  })
+}
+
 const nth = (fake: Fake, index: number): FakeThread => fake.threads[index] as FakeThread
 
 test('a call goes to the thread with the fewest under way that has the callback', async (t) => {
@@ -84,20 +99,35 @@ test('a call goes to the thread with the fewest under way that has the callback'
   t.like(fake.pool.stats(), { threads: 3, calls: 4, liveCalls: 0 })
 })
 
-test('what no thread has, and generators, are those of the main thread', async (t) => {
+test("what no thread has is the main thread's; whether a name is a generator, the threads say", async (t) => {
   const fake = fakePool(t, 1)
-  nth(fake, 0).ready('a', 'range')
+  nth(fake, 0).ready('a', '*range', '*turned')
   await fake.started
   const entry = (name: string, isGenerator: boolean) => {
     const fn = (): string => name
     return { name, fn, original: fn, withG: false, isGenerator }
   }
   fake.registry.register(entry('later', false), false)
-  fake.registry.register(entry('range', true), false)
+  fake.registry.register(entry('turned', false), false)
+  fake.registry.register(entry('own', true), false)
   t.is(fake.pool.lookup('later')?.fn(), 'later')
-  t.is(fake.pool.lookup('range')?.fn(), 'range')
+  t.is(fake.pool.lookup('own')?.fn(), 'own')
+  t.true(fake.pool.lookup('range')?.isGenerator)
+  t.true(fake.pool.lookup('turned')?.isGenerator)
+  t.false(fake.pool.lookup('a')?.isGenerator)
   t.is(fake.pool.lookup('none'), undefined)
-  t.deepEqual([...fake.pool.names()].toSorted(), ['a', 'later', 'range'])
+  t.deepEqual([...fake.pool.names()].toSorted(), ['a', 'later', 'own', 'range', 'turned'])
+
+  const told: string[] = []
+  const hasTold = new Promise<void>((resolve) => {
+    fake.pool.listen((name, change) => {
+      if (told.push(`${change} ${name}`) === 3) resolve()
+    })
+  })
+  nth(fake, 0).send(['names', ['a2', '*a'], ['a']])
+  await hasTold
+  t.true(fake.pool.lookup('a')?.isGenerator)
+  t.deepEqual(told, ['added a2', 'added a', 'added a'])
 })
 
 test('a name that the main thread takes back is gone, also for threads that come', async (t) => {
@@ -207,9 +237,9 @@ test('calls wait for the thread that comes, and fail when it does not get throug
   t.deepEqual(changes, ['removed a'], 'no black hole for the calls of others')
   fake.timers.at(-1)?.ring()
   nth(fake, 3).ready('a')
-  await new Promise((resolve) => setTimeout(resolve, 5))
+  await through(fake, nth(fake, 3))
   t.not(fake.pool.lookup('a'), undefined)
-  t.is(changes.at(-1), 'added a')
+  t.is(changes[1], 'added a')
 })
 
 test('the start needs one thread that gets through', async (t) => {
@@ -231,7 +261,7 @@ test('the start needs one thread that gets through', async (t) => {
 
 test('names that come while a thread looks at others come as one list', async (t) => {
   const nodes = new Map([['w', new Set(['a'])]])
-  const fake = fakePool(t, 1, {}, { nodes: () => nodes })
+  const fake = fakePool(t, 1, {}, { nodes: () => nodes, indexOf: () => 1, yields: (name) => name === 'items' })
   const thread = nth(fake, 0)
   thread.ready('a')
   await fake.started
@@ -253,11 +283,18 @@ test('names that come while a thread looks at others come as one list', async (t
     ],
   ])
   thread.send(['seen'])
-  await new Promise((resolve) => setTimeout(resolve, 5))
-  const change = { joined: [], left: ['x'], added: [], removed: [] }
+  await through(fake, thread)
+  const change = { joined: [], left: ['x'], added: [['y', 'items'] as [string, string]], removed: [] }
   fake.pool.tellNodes(change)
   await thread.until(() => thread.frames.length === 3)
-  t.deepEqual(thread.frames[2], [['changes'], change])
+  t.deepEqual(thread.frames[2], [['changes'], { ...change, added: [['y', '*items']] }], 'generators have a mark')
+
+  thread.send(['seen'])
+  await through(fake, thread)
+  nodes.set('y', new Set(['items']))
+  fake.pool.tellNodes({ joined: [], left: [], added: [], removed: [], kinds: true })
+  await thread.until(() => thread.frames.length === 4)
+  t.deepEqual((thread.frames[3] as [unknown, unknown[]])[1][2], ['y', ['*items']], 'one that was a function before')
 })
 
 test('a thread stops the Global, and close() ends every thread', async (t) => {
@@ -266,11 +303,53 @@ test('a thread stops the Global, and close() ends every thread', async (t) => {
   await fake.started
   nth(fake, 1).send(['stop', 50])
   const pending = call(fake.pool, 'a')
-  await new Promise((resolve) => setTimeout(resolve, 5))
+  await through(fake, nth(fake, 1))
   t.deepEqual(fake.stops, [50])
   pending.catch(() => undefined)
   await fake.pool.close()
   t.true(fake.threads.every(({ terminated }) => terminated))
   await t.throwsAsync(pending, { code: 'ERR_WORKER_LOST' })
   t.is(fake.timers.length, 0, 'none is replaced')
+})
+
+test('a generator that waits for a thread ends with an error when none comes', async (t) => {
+  const fake = fakePool(t, 1)
+  nth(fake, 0).ready('*range')
+  await fake.started
+  nth(fake, 0).end(1)
+  const yielded = runInContext(contextOf(), fake.pool.lookup('range')?.fn as AnyFunction, [3]) as AsyncIterator<unknown>
+  t.is(fake.pool.stats().waitingCalls, 1)
+  fake.timers.at(-1)?.ring()
+  nth(fake, 1).end(1, new Error('broken'))
+  await t.throwsAsync(yielded.next(), { code: 'ERR_OVERLOADED' })
+  t.like(fake.pool.stats(), { liveCalls: 0, waitingCalls: 0 })
+})
+
+test('a stream is cancelled once, and counts until its thread has answered', async (t) => {
+  const fake = fakePool(t, 1)
+  nth(fake, 0).ready('*range')
+  await fake.started
+  const context = contextOf()
+  const yielded = runInContext(context, fake.pool.lookup('range')?.fn as AnyFunction, [3]) as AsyncIterator<unknown>
+  await nth(fake, 0).until(() => nth(fake, 0).frames.some(([[kind]]) => kind === 'stream'))
+  context.abort(new DOMException('x', 'AbortError'))
+  await yielded.return?.()
+  await nth(fake, 0).until(() => nth(fake, 0).frames.some(([[kind]]) => kind === 'cancel'))
+  t.is(fake.pool.stats().liveCalls, 1)
+  nth(fake, 0).answer(1, 27, null)
+  await through(fake, nth(fake, 0))
+  t.is(fake.pool.stats().liveCalls, 0)
+  t.is(nth(fake, 0).frames.filter(([[kind]]) => kind === 'cancel').length, 1)
+})
+
+test('a thread whose items come out of turn is ended', async (t) => {
+  const fake = fakePool(t, 1)
+  nth(fake, 0).ready('*range')
+  await fake.started
+  const yielded = runInContext(contextOf(), fake.pool.lookup('range')?.fn as AnyFunction, [3]) as AsyncIterator<unknown>
+  nth(fake, 0).items(1, 0, ['a'])
+  nth(fake, 0).items(1, 5, ['b'])
+  t.deepEqual(await yielded.next(), { value: 'a', done: false })
+  await t.throwsAsync(yielded.next(), { code: 'ERR_WORKER_LOST', message: /out of turn/ })
+  t.true(nth(fake, 0).terminated)
 })

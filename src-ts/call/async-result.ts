@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { type Duration, toTimeout } from '../duration.js'
-import { callTimeout } from '../errors.js'
+import { TimeoutError } from '../errors.js'
 import { checkOptionNames } from '../names.js'
 import { type CancelSignal, waitUntil } from '../timer.js'
 import { checkSignal } from './modifiers.js'
@@ -109,7 +109,8 @@ export class AsyncResult<R> implements PromiseLike<R> {
       checkOptionNames(options, ['timeout', 'signal'], 'get()')
       const timeoutMs = options.timeout === undefined ? 0 : toTimeout(options.timeout, 'timeout')
       const signal = checkSignal(options.signal)
-      const onTimeout = (): unknown => callTimeout(this.funcName, timeoutMs)
+      const onTimeout = (): unknown =>
+        new TimeoutError(`${this.funcName}(): get() has no result within ${timeoutMs} ms. The call goes on: ask again.`)
       return waitUntil<R>({ timeoutMs, signal, clock: this.#clock, onTimeout }, (resolve, reject) => {
         this.#promise.then(resolve, reject)
         return undefined

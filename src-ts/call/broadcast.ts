@@ -3,7 +3,7 @@
  * gathers the answers, so that each node's loss, failure and cancel is known exactly and the controller keeps nothing.
  */
 import { limitingContext } from '../callback/context.js'
-import { BroadcastError, DaffiError, errorFromWire, UnableToFindCandidateError, WireCode } from '../errors.js'
+import { BroadcastError, DaffiError, errorFromWire, plural, UnableToFindCandidateError, WireCode } from '../errors.js'
 import { type OutgoingKind, runOutgoing } from '../middleware.js'
 import type { Link } from '../native/link-types.js'
 import { unknownMethod } from '../native/refusals.js'
@@ -30,7 +30,7 @@ export function broadcast(
   const context = limitingContext()
   return inherit(method, timeoutMs, signal, async (left, ends) => {
     if (wait > 0) {
-      await delay(source, wait, ends)
+      await delay(source, method, wait, ends)
       left = remaining(context, method, timeoutMs)
     }
     const { link } = source
@@ -41,7 +41,7 @@ export function broadcast(
 }
 
 async function post(source: CallSource, method: string, args: readonly unknown[], wait: number): Promise<void> {
-  if (wait > 0) await delay(source, wait, undefined)
+  if (wait > 0) await delay(source, method, wait, undefined)
   const link = source.link ?? (await source.whenReady(`${method}()`))
   const { names, indexes } = receivers(link, method)
   const chain = source.middleware.outgoing
@@ -252,7 +252,7 @@ class Gathering {
     const errors = Object.entries(errorsByNode)
     const told = errors.slice(0, 5).map(([node, error]) => `${node} (${describe(error)})`)
     const more = errors.length > told.length ? `, and ${errors.length - told.length} more` : ''
-    const of = `${errors.length} of ${this.#names.length} nodes failed`
+    const of = `${errors.length} of ${plural(this.#names.length, 'node')} failed`
     const ran = (executed: string): boolean =>
       errors.every(([, error]) => error instanceof DaffiError && error.executed === executed)
     const executed = this.#answered === 0 && ran('no') ? 'no' : ran('yes') ? 'yes' : 'maybe'
@@ -285,7 +285,8 @@ function describe(error: unknown): string {
 
 function tooFewNodes(method: string, names: readonly string[], minReplies: number): DaffiError {
   return new UnableToFindCandidateError(
-    `${method}(): \`minReplies\` is ${minReplies}, and ${names.length} other nodes expose it: ${names.join(', ')}. ` +
+    `${method}(): \`minReplies\` is ${minReplies}, and ${plural(names.length, 'other node')} ` +
+      `${names.length === 1 ? 'exposes' : 'expose'} it: ${names.join(', ')}. ` +
       'Ask for fewer, or await g.waitFunction() on more.',
     { retryable: true },
   )

@@ -12,6 +12,7 @@ import { AsyncResult, Cancellation } from './async-result.js'
 import { broadcast } from './broadcast.js'
 import { inherit, remaining } from './inherit.js'
 import {
+  GIVE_MODIFIER,
   type BgOptions,
   type BgWithoutResultOptions,
   type BroadcastOptions,
@@ -50,8 +51,8 @@ export interface CallSource {
   readonly isOnlooker?: (() => boolean) | null
   /** The link once the Global is ready. Rejects when it will never be, or has no node. */
   whenReady(what: string): Promise<Link>
-  /** Has `end` called when the Global stops. The answer takes that back. */
-  onStop(end: (error: DaffiError) => void): () => void
+  /** Has `end` called when the Global stops; its error names `what`. The answer takes that back. */
+  onStop(end: (error: DaffiError) => void, what: string): () => void
 }
 
 /**
@@ -164,7 +165,7 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
   /** Runs the call as the modifier says: `FG`, `FG({ … })`, `BG`, `BG({ … })`. */
   with<M extends Modifier>(modifier: M): ResultOf<M, R> {
     if (!Call.takes(modifier)) {
-      throw invalidOption(`with() was given ${show(modifier)}. Give FG or BG, bare or with options.`)
+      throw invalidOption(`with() was given ${show(modifier)}. ${GIVE_MODIFIER}`)
     }
     return Call.#runs[modifier.kind](this, modifier.plan as CallPlan | null) as ResultOf<M, R>
   }
@@ -238,7 +239,7 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
     if (cancellation.aborted) promise = Promise.reject(cancellation.reason)
     else if (wait === 0) promise = send()
     else {
-      promise = delay(this.#source, wait, cancellation).then(() => {
+      promise = delay(this.#source, this.#method, wait, cancellation).then(() => {
         AsyncResult.begin(result)
         return send()
       })
@@ -259,7 +260,7 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
 
   async #post(plan: CallPlan | null): Promise<void> {
     const wait = plan === null ? 0 : delayUntil(plan.eta, this.#source.clock)
-    if (wait > 0) await delay(this.#source, wait, undefined)
+    if (wait > 0) await delay(this.#source, this.#method, wait, undefined)
     const link = this.#source.link ?? (await this.#source.whenReady(`${this.#method}()`))
     const node = plan?.node ?? this.#node
     const post = (method: string, args: readonly unknown[]): Promise<void> =>

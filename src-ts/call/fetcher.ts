@@ -14,7 +14,7 @@ import type {
   UnknownCallback,
 } from './fetcher-types.js'
 import { GlobalSource } from './global-source.js'
-import type { Modifier } from './modifiers.js'
+import { GIVE_MODIFIER, type Modifier } from './modifiers.js'
 
 /** The Global that a fetcher calls through, found anew at each call. */
 export type FindSource = () => CallSource
@@ -84,7 +84,7 @@ function checkFetched(given: unknown, what: string): string {
 
 function checkModifier(given: unknown, what: string): Modifier {
   if (Call.takes(given)) return given
-  throw invalidOption(`${what}: the modifier is ${show(given)}. Give FG, BG or another one, bare or with options.`)
+  throw invalidOption(`${what}: the modifier is ${show(given)}. ${GIVE_MODIFIER}`)
 }
 
 /** Modifier and body, given one after the other or as options. */
@@ -148,9 +148,9 @@ function after(ready: Promise<void>, source: CallSource): CallSource {
       await ready
       return await source.whenReady(what)
     },
-    onStop: (end) => {
+    onStop: (end, what) => {
       ready.catch(end)
-      return source.onStop(end)
+      return source.onStop(end, what)
     },
   }
 }

@@ -17,7 +17,8 @@ export class GlobalSource implements CallSource {
   readonly tasks: OwnedTasks = new OwnedTasks(this)
   readonly #hasNode: boolean
   readonly #started: () => Promise<void>
-  readonly #ends = new Set<(error: DaffiError) => void>()
+  /** Who waits, and for what. */
+  readonly #ends = new Map<(error: DaffiError) => void, string>()
   #cause: DaffiError | null = null
   #ranOnce = false
   #link: Link | null = null
@@ -44,7 +45,7 @@ export class GlobalSource implements CallSource {
     this.#link = null
     this.tasks.end()
     this.#cause = cause
-    for (const end of [...this.#ends]) end(this.#stoppedError('wait'))
+    for (const [end, what] of [...this.#ends]) end(this.#stoppedError(what))
     this.#ends.clear()
   }
 
@@ -58,8 +59,8 @@ export class GlobalSource implements CallSource {
     throw this.#stoppedError(what)
   }
 
-  onStop(end: (error: DaffiError) => void): () => void {
-    this.#ends.add(end)
+  onStop(end: (error: DaffiError) => void, what: string): () => void {
+    this.#ends.set(end, what)
     return () => this.#ends.delete(end)
   }
 

@@ -200,6 +200,9 @@ export const STREAM: StreamModifier = modifier('stream', (options?: StreamOption
   plan: planStream(options),
 }))
 
+/** What a message advises where a modifier should be. */
+export const GIVE_MODIFIER: string = 'Give FG, BG, BROADCAST or STREAM, bare or with options, or PERIOD with options.'
+
 /** Checks the options of STREAM; `null` when there are none. */
 export function planStream(options: StreamOptions | undefined): StreamPlan | null {
   if (options === undefined) return null

@@ -3,14 +3,14 @@ import { limitingContext } from '../callback/context.js'
 import { ConnectionLostError, errorFromWire, invalidOption, show, WireCode } from '../errors.js'
 import type { Link, OpenStream, StreamEvents } from '../native/link-types.js'
 import { runOutgoing } from '../middleware.js'
-import { unknownMethod } from '../native/refusals.js'
+import { unknownMethod, unsent } from '../native/refusals.js'
 import { ItemsNotSent } from '../stream/flow.js'
 import { Inflow, InLane } from '../stream/inflow.js'
 import { Outflow, type OutLane, type Source } from '../stream/outflow.js'
 import { Cancellation } from './async-result.js'
 import type { CallSource } from './call.js'
 import type { StreamPlan } from './modifiers.js'
-import { follow, linkWithin } from './waiting.js'
+import { follow, indexOf, linkWithin } from './waiting.js'
 
 /** How a stream went. */
 export interface StreamSummary {
@@ -161,6 +161,7 @@ class StreamRun {
       if (this.#isStarted) return
       this.#outflow?.stop()
       this.yielded.end(error)
+      this.#release()
     }
     done.then(
       () => end(null),
@@ -175,9 +176,9 @@ class StreamRun {
     if (this.#outflow === null) this.#args = args
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
-      if (this.#ends.aborted) this.#fail(this.#ends.reason)
+      if (this.#ends.aborted) this.#abort(this.#ends.reason)
       else {
-        this.#ends.addEventListener('abort', () => this.#fail(this.#ends.reason))
+        this.#ends.addEventListener('abort', () => this.#abort(this.#ends.reason))
         this.#open(node).catch((error: unknown) => this.#fail(error))
       }
     })
@@ -202,7 +203,7 @@ class StreamRun {
       () => this.#isOver || outflow.finish(),
       (error: unknown) => {
         // Receivers take what came before, and then see the end; the failure is this side's own.
-        this.#sourceFailed = { reason: error instanceof ItemsNotSent ? error.cause : error }
+        this.#sourceFailed = { reason: error instanceof ItemsNotSent ? unsent(this.#method, error.cause) : error }
         if (!this.#isOver) outflow.finish()
       },
     )
@@ -211,12 +212,10 @@ class StreamRun {
   /** Where the call goes: with a source to all that have the callback, else to one that yields. */
   #targets(link: Link, node: string | null): [name: string, index: number][] {
     const method = this.#method
-    const index = node === null ? 0 : link.indexOf(node)
-    if (index === undefined) throw errorFromWire(WireCode.NoSuchNode, { method, node: node as string })
+    const index = indexOf(link, method, node)
     if (this.#outflow === null) {
-      const [first] = this.#args
       if (link.yields(method, index)) return [[node ?? '', index]]
-      if (index !== 0 || has(link, method)) throw noIterable(method, first)
+      if (index !== 0 || has(link, method)) throw noSource(method, this.#args)
       return [['', 0]]
     }
     if (node !== null) return [[node, index]]
@@ -293,12 +292,14 @@ class StreamRun {
     if (this.#isOver) return
     const left = new DOMException('The caller reads no more.', 'AbortError')
     this.#over(left)
+    this.#release()
     this.#settle.resolve(this.#summary())
   }
 
   #succeed(): void {
     this.#over(null)
     this.yielded.end(null)
+    this.#release()
     this.#settle.resolve(this.#summary())
   }
 
@@ -306,12 +307,23 @@ class StreamRun {
     if (this.#isOver) return
     this.#over(reason)
     this.yielded.end({ reason })
+    this.#release()
     this.#settle.reject(reason)
+  }
+
+  /** This side wants no more: items that wait to be read are dropped, also those of a stream that has ended. */
+  #abort(reason: unknown): void {
+    this.yielded.abort(reason)
+    this.#fail(reason)
+  }
+
+  /** Signals have no say any more once all that came is read: whoever is slow to may still be stopped. */
+  #release(): void {
+    this.yielded.whenDrained(() => this.#detach.forEach((detach) => detach()))
   }
 
   #over(reason: unknown): void {
     this.#isOver = true
-    for (const detach of this.#detach) detach()
     this.#outflow?.stop()
     for (const { open } of this.#receivers) open?.cancel(reason)
     this.#receivers.clear()
@@ -355,11 +367,22 @@ function has(link: Link, method: string): boolean {
   return [...link.nodes()].some(([name, callbacks]) => link.indexOf(name) !== link.nodeIndex && callbacks.has(method))
 }
 
-function noIterable(method: string, given: unknown): Error {
-  return invalidOption(
-    `${method}(): STREAM was given ${show(given)}, which is no iterable, and ${method} is no generator. Pass the items as ` +
-      'one iterable, async iterable or web stream, or call it with FG.',
-  )
+/** A callback that takes items was given none. */
+function noSource(method: string, args: readonly unknown[]): Error {
+  const what = `${method}(): ${method} is no generator`
+  const advice = 'Pass the items as one iterable, async iterable or web stream, or call it with FG.'
+  if (args.length !== 1) {
+    return invalidOption(`${what}, so STREAM takes one argument, the items, and was given ${args.length}. ${advice}`)
+  }
+  if (sourceOf(args) !== undefined) {
+    return invalidOption(
+      `${what}, and with \`source: false\` it gets no items. Leave \`source\` out, or call it with FG.`,
+    )
+  }
+  const [given] = args
+  const isValue = typeof given === 'string' || ArrayBuffer.isView(given) || given instanceof Map
+  const lack = isValue ? 'a value, not a source' : 'no iterable'
+  return invalidOption(`${what}, and STREAM was given ${show(given)}, which is ${lack}. ${advice}`)
 }
 
 const END: IteratorReturnResult<undefined> = { value: undefined, done: true }

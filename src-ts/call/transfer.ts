@@ -2,6 +2,7 @@
 import type { AnyFunction } from '../callback/callback.js'
 import { prepareSource } from '../callback/transfer-source.js'
 import { toTimeout } from '../duration.js'
+import { SerializationError } from '../errors.js'
 import type { TransferOptions } from '../global.js'
 import { runOutgoing } from '../middleware.js'
 import { checkName, checkOptionNames } from '../names.js'
@@ -29,10 +30,23 @@ export async function transferAndCall(
     const { link, timeoutMs } = await linkWithin(global, 'transferAndCall', left, ends)
     const send = async (method: string, given: readonly unknown[], rest: number): Promise<unknown> => {
       const values = [...Object.values(captures), ...given]
-      return await link.transfer(indexOf(link, method, node), source, values, rest, ends)
+      try {
+        return await link.transfer(indexOf(link, method, node), source, values, rest, ends)
+      } catch (error) {
+        throw named(error, Object.keys(captures))
+      }
     }
     const call = { method: 'transferAndCall', args, node, kind: 'transfer', signal: ends, timeoutMs } as const
     const chain = global.middleware.outgoing
     return await (chain === null ? send(call.method, args, timeoutMs) : runOutgoing(chain, call, global, send))
   })
+}
+
+/** Captures travel in front of the arguments; who reads of an argument does not count them. */
+function named(error: unknown, captures: readonly string[]): unknown {
+  if (captures.length === 0 || !(error instanceof SerializationError) || error.executed !== 'no') return error
+  const message = error.message.replace(/\bargs\[(\d+)\]/, (_, at: string) =>
+    Number(at) < captures.length ? `captures.${captures[Number(at)]}` : `args[${Number(at) - captures.length}]`,
+  )
+  return new SerializationError(message, error.cause === undefined ? undefined : { cause: error.cause })
 }

@@ -26,11 +26,11 @@ export async function linkWithin(
   return { link, timeoutMs: timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(timeoutMs - (clock.now() - start))) }
 }
 
-/** Resolves after `ms`; rejects when the call is cancelled or the Global stops before. */
-export function delay(source: CallSource, ms: number, signal: CancelSignal | undefined): Promise<void> {
+/** Resolves after `ms`; rejects when the call of `method` is cancelled or the Global stops before. */
+export function delay(source: CallSource, method: string, ms: number, signal: CancelSignal | undefined): Promise<void> {
   return waitUntil<void>({ timeoutMs: 0, signal, onTimeout: () => null }, (resolve, reject) => {
     const stopTimer = startTimer(ms, () => resolve(), source.clock)
-    const forget = source.onStop(reject)
+    const forget = source.onStop(reject, `${method}()`)
     return () => {
       stopTimer()
       forget()
@@ -58,6 +58,8 @@ export function follow(signal: CancelSignal | undefined, cancellation: Cancellat
 /** The index of a node that a call is pinned to, 0 for any; throws when it is not connected. */
 export function indexOf(link: Link, method: string, node: string | null): number {
   if (node === null) return 0
+  // Without a connection no node is known, which says nothing about the name.
+  if (link.nodeIndex === 0) throw errorFromWire(WireCode.ConnectionLost, { method, node, executed: 'no' })
   const index = link.indexOf(node)
   if (index === undefined) throw errorFromWire(WireCode.NoSuchNode, { method, node })
   return index

@@ -191,12 +191,12 @@ export class Dispatcher implements Inbound {
   }
 
   /** The caller no longer waits. It is answered at once, so that its slot is free; the callback's signal aborts. */
-  cancel(slot: number, generation: number): void {
+  cancel(slot: number, generation: number, reason: unknown = callerLeft()): void {
     const running = this.#running.get(slot)
     if (running?.generation !== generation) return
     this.#end(slot)
     this.#respond(slot, generation, WireCode.Cancelled, null)
-    stop(running, new DOMException('The caller no longer waits for the result.', 'AbortError'))
+    stop(running, reason)
   }
 
   /** The connection is gone: nobody waits for what runs. */
@@ -352,6 +352,10 @@ export class Dispatcher implements Inbound {
   #wakeIdle(): void {
     if (this.#isIdle) for (const done of [...this.#idle]) done()
   }
+}
+
+function callerLeft(): DOMException {
+  return new DOMException('The caller no longer waits for the result.', 'AbortError')
 }
 
 /** Ends what runs for a call that is over. */

@@ -1,5 +1,5 @@
 /** Arguments and results checked by a Standard Schema: what zod, valibot, arktype and others make. */
-import { invalidOption, show, ValidationError, type ValidationIssue, WireCode } from '../errors.js'
+import { invalidOption, plural, show, ValidationError, type ValidationIssue, WireCode } from '../errors.js'
 import { answering } from './answer.js'
 
 /**
@@ -84,7 +84,7 @@ export function checkArguments(
   const settle = (settled: readonly StandardResult<unknown>[]): unknown[] => {
     const issues = settled.flatMap((result, index) => issuesOf(result, [index]))
     if (isList && given.length > schemas.length) {
-      const message = `${name}() takes ${schemas.length} arguments and was given ${given.length}`
+      const message = `${name}() takes ${plural(schemas.length, 'argument')} and was given ${given.length}`
       issues.push({ message, path: [schemas.length] })
     }
     if (issues.length > 0) throw invalid(`${name}(): the arguments do not fit its schema`, issues, 'no')

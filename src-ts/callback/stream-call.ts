@@ -116,7 +116,7 @@ function atItem(thrown: unknown, index: number): unknown {
 }
 
 /** An item that cannot travel, as the answer that tells the caller so. */
-function notSent(error: unknown): unknown {
+export function notSent(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const code = error instanceof PayloadTooLargeError ? WireCode.PayloadTooLarge : WireCode.NotSerializable
   return answering(error as PayloadTooLargeError, code, error.message)

@@ -12,6 +12,8 @@ export interface RegistryChanges {
   left: string[]
   added: [node: string, callback: string][]
   removed: [node: string, callback: string][]
+  /** A name that a node had and has became that of a generator, or ceased to be. */
+  kinds?: true
 }
 
 /** What a link tells its Global. */
@@ -186,7 +188,8 @@ export interface Inbound {
   ): void
   itemsRefused(slot: number, generation: number, code: number): void
   credit(slot: number, generation: number, limit: number): void
-  cancel(slot: number, generation: number): void
+  /** @param reason - What the callback's signal is told. @default an AbortError */
+  cancel(slot: number, generation: number, reason?: unknown): void
   /** The connection is gone: nobody waits for what runs. */
   abortAll(error: DaffiError): void
   /** Resolves when nothing runs any more, or after `timeoutMs`. */
@@ -242,6 +245,8 @@ export interface ControllerHandle {
 export interface Native {
   /** Where its nodes are, when that is not what the options say. */
   readonly address?: Address
+  /** Why no process has a controller that could be asked, when that is so. */
+  readonly withoutController?: string
   /** Rejects with a ready error when the address cannot be had. */
   startController(options: ControllerOptions): Promise<ControllerHandle>
   openLink(options: LinkOptions, events: LinkEvents, serve: Serve): Link

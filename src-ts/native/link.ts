@@ -1,4 +1,12 @@
-import { type DaffiError, errorFromWire, globalStopped, PayloadTooLargeError, WireCode } from '../errors.js'
+import {
+  codeOfWire,
+  type DaffiError,
+  errorFromWire,
+  globalStopped,
+  PayloadTooLargeError,
+  WireCode,
+  type WireErrorContext,
+} from '../errors.js'
 import { decodeFrom } from '../payload/decode.js'
 import type { CancelSignal } from '../timer.js'
 import type { NativeNode } from './binding.cjs'
@@ -9,7 +17,7 @@ import { Flag, HEADER_BYTES, Kind, padded } from './frame.js'
 import type { Inbound, Link, LinkEvents, LinkOptions, LinkStats, OpenStream, Respond, Serve } from './link-types.js'
 import { Outgoing } from './outgoing.js'
 import type { PendingCalls } from './pending.js'
-import { detailOf, remoteError } from './refusals.js'
+import { addressOf, detailOf, ownLack, remoteError } from './refusals.js'
 import { RegistryView, type WireChange } from './registry-view.js'
 import { LinkStreams } from './streams.js'
 import { type Failure, Submission } from './submission.js'
@@ -38,9 +46,14 @@ export class NativeLink implements Link {
   /** Connections that were lost so far. */
   #connection = 0
   #strayResponses = 0
+  /** The controller has said that it stops: the end of this connection is no accident. */
+  #controllerStops = false
+  /** Where the controller is looked for; `undefined` where it is in this process. */
+  readonly #address: string | undefined
 
   constructor(open: OpenNode, drainBytes: number, options: LinkOptions, events: LinkEvents, serve: Serve) {
     this.#events = events
+    this.#address = options.controller === null ? addressOf(options.address) : undefined
     const respond: Respond = (slot, generation, code, value) => this.#respond(slot, generation, code, value)
     this.#inbound = serve(this.#registry, respond, (slot, generation) => this.#streams.port(false, slot, generation))
     this.#native = open(doorbellOf(this.#bell))
@@ -244,10 +257,17 @@ export class NativeLink implements Link {
 
   #failure(code: number, slot: number, word: number, flags: number, payload: number, end: number): unknown {
     const method = this.#pending.method(slot)
-    const node = this.#registry.nodeName(this.#completion.words[word + 2] as number)
-    if (end === payload && (flags & Flag.Big) === 0) return errorFromWire(code, { method, node })
+    const index = this.#completion.words[word + 2] as number
+    const node = this.#registry.nodeName(index)
     try {
       const detail = this.#completion.value(word, flags, payload, end)
+      if (detail === undefined || detail === null) {
+        const isOwn = code === WireCode.NoCandidate && index !== 0 && index === this.nodeIndex
+        if (isOwn) return ownLack(method, node as string)
+        // In an answer it is the controller's own refusal: it takes no new calls.
+        const executed = code === WireCode.ControllerStopped ? 'no' : undefined
+        return errorFromWire(code, { method, node, executed })
+      }
       return code === WireCode.RemoteError
         ? remoteError(detail, method, node)
         : errorFromWire(code, { method, node, ...detailOf(code, detail) })
@@ -279,6 +299,8 @@ export class NativeLink implements Link {
       }
       case Kind.Goodbye:
         this.#goodbye.resolve()
+        // Else it answers this node's own.
+        if (this.#closed === undefined) this.#controllerStops = true
         break
       case Kind.Stop:
         this.#events.stopAsked()
@@ -290,10 +312,10 @@ export class NativeLink implements Link {
         this.#submission.hasRoom()
         break
       case Kind.Disconnected:
-        this.#disconnected(this.#reason(payload, end, false))
+        this.#disconnected(this.#endOf(payload, end))
         break
       case Kind.Failed:
-        this.#events.failed(this.#reason(payload, end, true))
+        this.#events.failed(errorFromWire(...this.#reason(payload, end, { starting: true, address: this.#address })))
         break
       case Kind.Closed:
         this.#submission.drop(globalStopped('the call', 'maybe'))
@@ -303,12 +325,20 @@ export class NativeLink implements Link {
     }
   }
 
-  #reason(payload: number, end: number, starting: boolean): DaffiError {
+  /** Why the connection is gone: a controller that has said goodbye closes it without a further word. */
+  #endOf(payload: number, end: number): DaffiError {
+    const [code, context] = this.#reason(payload, end, { starting: false })
+    const isOrderly = this.#controllerStops && code === WireCode.ConnectionLost
+    this.#controllerStops = false
+    return isOrderly ? errorFromWire(WireCode.ControllerStopped, { starting: false }) : errorFromWire(code, context)
+  }
+
+  #reason(payload: number, end: number, context: WireErrorContext): [code: number, context: WireErrorContext] {
     const { code, message } = decodeFrom(this.#completion.buffer, payload, end, null) as {
       code: number
       message: string
     }
-    return errorFromWire(code, { message, starting })
+    return [code, { ...context, message }]
   }
 
   #disconnected(error: DaffiError): void {
@@ -317,10 +347,10 @@ export class NativeLink implements Link {
     if (this.#closed === undefined) this.#goodbye = defer()
     this.#inbound.abortAll(error)
     const stopping = this.#closed !== undefined
+    const isOrderly = error.code === codeOfWire(WireCode.ControllerStopped)
+    const code = isOrderly ? WireCode.ControllerStopped : WireCode.ConnectionLost
     this.#outgoing.rejectAll((method) =>
-      stopping
-        ? globalStopped(`${method}()`, 'maybe')
-        : errorFromWire(WireCode.ConnectionLost, { method, cause: error, message: error.message }),
+      stopping ? globalStopped(`${method}()`, 'maybe') : errorFromWire(code, { method, cause: error }),
     )
     this.#submission.drop(error)
     const changes = this.#registry.clear()

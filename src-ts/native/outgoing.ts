@@ -6,7 +6,7 @@ import { defer } from './deferred.js'
 import { Flag, Kind } from './frame.js'
 import type { Answers, LinkOptions, OpenStream, StreamEvents } from './link-types.js'
 import { PendingCalls } from './pending.js'
-import { tooManyCalls, unknownMethod } from './refusals.js'
+import { ownLack, tooManyCalls, unknownMethod, unsent } from './refusals.js'
 import type { RegistryView } from './registry-view.js'
 import { Sent } from './sent.js'
 import type { LinkStreams } from './streams.js'
@@ -57,7 +57,8 @@ export class Outgoing {
     signal: CancelSignal | undefined,
   ): Promise<unknown> {
     const method = this.#registry.method(name)
-    if (method === undefined || (method.others === 0 && node === 0)) return Promise.reject(this.#noCandidate(name))
+    if (method === undefined || (method.others === 0 && node === 0))
+      return Promise.reject(this.#noCandidate(name, node))
     if (signal?.aborted) return Promise.reject(signal.reason)
     if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#maxPending))
     if (!this.#submission.isFree) {
@@ -78,21 +79,22 @@ export class Outgoing {
         timeoutMs,
         'args',
       )
-      if (failure !== undefined) this.pending.reject(slot, (failure as Failure).error)
+      if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
       else if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
     })
   }
 
   post(name: string, args: readonly unknown[], node: number): Promise<void> {
     const method = this.#registry.method(name)
-    if (method === undefined || (method.others === 0 && node === 0)) return Promise.reject(this.#noCandidate(name))
+    if (method === undefined || (method.others === 0 && node === 0))
+      return Promise.reject(this.#noCandidate(name, node))
     if (!this.#submission.isFree) {
       if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#maxPending))
       return this.#whenFree(name, 0, undefined, () => this.post(name, args, node))
     }
     const failure = this.#submission.append(Kind.Request, Flag.NoReply, node, 0, 0, method.id, args, 0, 'args')
     if (failure === BIG) return this.#postBig(name, method.id, args, node)
-    if (failure !== undefined) return Promise.reject(failure.error)
+    if (failure !== undefined) return Promise.reject(unsent(name, failure.error))
     this.#made++
     return this.#submission.left
   }
@@ -106,7 +108,7 @@ export class Outgoing {
     answers: Answers,
   ): unknown {
     const method = this.#registry.method(name)
-    if (method === undefined) return this.#noCandidate(name)
+    if (method === undefined) return this.#noCandidate(name, 0)
     if (signal?.aborted) return signal.reason
     const maxPending = this.#maxPending
     if (this.pending.count + this.#waiting + nodes.length > maxPending) return tooManyCalls(name, maxPending)
@@ -128,7 +130,7 @@ export class Outgoing {
         const { id } = method
         const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, id, args, timeoutMs, 'args')
         if (failure !== undefined) {
-          const { error } = failure as Failure
+          const error = unsent(name, (failure as Failure).error)
           if (at === 0) refusal = error
           this.pending.reject(slot, error)
           continue
@@ -141,7 +143,7 @@ export class Outgoing {
 
   async postAll(name: string, args: readonly unknown[], nodes: readonly number[]): Promise<void> {
     const method = this.#registry.method(name)
-    if (method === undefined) throw this.#noCandidate(name)
+    if (method === undefined) throw this.#noCandidate(name, 0)
     const leaving: Promise<void>[] = []
     for (const [at, node] of nodes.entries()) {
       if (at === 0 || !this.#submission.repeat(node, 0, 0)) leaving.push(this.post(name, args, node))
@@ -200,7 +202,7 @@ export class Outgoing {
     events: StreamEvents,
   ): Promise<OpenStream> {
     const method = this.#registry.streamMethod(name, node)
-    if (method === undefined || (method.others === 0 && node === 0)) throw this.#noCandidate(name)
+    if (method === undefined || (method.others === 0 && node === 0)) throw this.#noCandidate(name, node)
     if (signal?.aborted) throw signal.reason
     if (this.#isFull) throw tooManyCalls(name, this.#maxPending)
     if (!this.#submission.isFree) {
@@ -217,7 +219,7 @@ export class Outgoing {
     this.#streams.open(slot, generation, events)
     const flags = hasSource ? Flag.Stream | Flag.Source : Flag.Stream
     const failure = this.#submission.append(Kind.Request, flags, node, slot, generation, method.id, args, 0, 'args')
-    if (failure !== undefined) this.pending.reject(slot, (failure as Failure).error)
+    if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
     else if (signal !== undefined) this.pending.limit(slot, 0, signal)
     const cancel = (reason: unknown): void => {
       if (!this.pending.has(slot, generation) || this.pending.isAbandoned(slot)) return
@@ -241,7 +243,7 @@ export class Outgoing {
     const generation = this.pending.generation(slot)
     const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, callback, args, 0, 'args')
     if (failure !== undefined) {
-      const { error } = failure as Failure
+      const error = unsent(name, (failure as Failure).error)
       this.pending.reject(slot, error)
       return Promise.reject(error)
     }
@@ -257,7 +259,7 @@ export class Outgoing {
     timeoutMs: number,
     signal: CancelSignal | undefined,
   ): Promise<unknown> {
-    return this.#ask(Kind.Transfer, node, TRANSFER, [source.hash, text, args], timeoutMs, signal, 'transfer')
+    return this.#ask(Kind.Transfer, node, TRANSFER, [source.hash, text, args], timeoutMs, signal, MESSAGE)
   }
 
   /** Sends what is no call of a callback to one node. */
@@ -283,7 +285,7 @@ export class Outgoing {
       this.#made++
       const generation = this.pending.generation(slot)
       const failure = this.#submission.append(kind, 0, node, slot, generation, 0, payload, timeoutMs, root)
-      if (failure !== undefined) this.pending.reject(slot, (failure as Failure).error)
+      if (failure !== undefined) this.pending.reject(slot, unsent(method, (failure as Failure).error, MESSAGE))
       else this.pending.limit(slot, timeoutMs, signal)
     })
   }
@@ -324,12 +326,16 @@ export class Outgoing {
     this.#submission.appendEmpty(Kind.Cancel, slot, generation)
   }
 
-  #noCandidate(name: string): DaffiError {
+  #noCandidate(name: string, node: number): DaffiError {
     if (this.#registry.own === 0) return errorFromWire(WireCode.ConnectionLost, { method: name, executed: 'no' })
-    if (this.#registry.yields(name, 0)) return errorFromWire(WireCode.StreamRequired, { method: name })
-    return unknownMethod(name, this.#registry.nodes, this.#name)
+    const isOwn = node === this.#registry.own
+    if (this.#registry.yields(name, isOwn ? node : 0)) return errorFromWire(WireCode.StreamRequired, { method: name })
+    return isOwn ? ownLack(name, this.#name) : unknownMethod(name, this.#registry.nodes, this.#name)
   }
 }
+
+/** What errors call all that is sent of a transferred function; its third part are the arguments. */
+const MESSAGE = 'the message'
 
 /** What errors call a transferred function. */
 const TRANSFER = 'transferAndCall'

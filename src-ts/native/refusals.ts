@@ -3,11 +3,14 @@ import {
   type DaffiError,
   errorFromWire,
   OverloadedError,
+  PayloadTooLargeError,
+  SerializationError,
   UnableToFindCandidateError,
   type ValidationIssue,
   WireCode,
   type WireErrorContext,
 } from '../errors.js'
+import type { Address } from '../options.js'
 import { rebuildError } from '../payload/remote-error.js'
 
 /** No other node exposes `name`; the message tells what the others have. */
@@ -27,6 +30,34 @@ export function unknownMethod(name: string, nodes: ReadonlyMap<string, ReadonlyS
     executed: 'no',
     retryable: true,
   })
+}
+
+/** A call pinned to this process, which does not have the callback. */
+export function ownLack(name: string, own: string): DaffiError {
+  return new UnableToFindCandidateError(
+    `${name}(): node '${own}' is this process itself, and does not expose it. Name another node.`,
+  )
+}
+
+/**
+ * What cannot travel, told as the failure of its call; nothing was sent.
+ *
+ * @param message - What the error calls a message whose third part are the arguments.
+ */
+export function unsent(name: string, error: unknown, message?: string): unknown {
+  const type = UNSENT.find((each) => error instanceof each)
+  if (type === undefined) return error
+  const { message: said, cause } = error as DaffiError
+  const told = message === undefined ? said : said.replace(`${message}[2]`, 'args')
+  return new type(`${name}(): ${told}`, cause === undefined ? undefined : { cause })
+}
+
+const UNSENT = [SerializationError, PayloadTooLargeError]
+
+/** An address as a message names it. */
+export function addressOf({ host, port, path }: Address): string {
+  if (path !== null) return path
+  return host?.includes(':') === true ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** As many calls as allowed are under way. */

@@ -104,7 +104,10 @@ export class RegistryView {
       const method = this.#methodsById.get(id) as Method
       if (index === this.own) this.ownNames.add(method.name)
       else method.others++
-      if (node.callbacks.has(name)) continue
+      if (node.callbacks.has(name)) {
+        if (this.#hasOtherKind(node, method)) changes.kinds = true
+        continue
+      }
       node.callbacks.add(name)
       changes.added.push([node.name, name])
     }
@@ -120,7 +123,10 @@ export class RegistryView {
       else method.others--
       const name = this.names.get(id) as string
       // It may have the name under a later id already.
-      if (this.#hasOtherId(node, name)) continue
+      if (this.#hasOtherId(node, name)) {
+        if (this.#hasOtherKind(node, method)) changes.kinds = true
+        continue
+      }
       node.callbacks.delete(name)
       changes.removed.push([node.name, name])
     }
@@ -128,6 +134,12 @@ export class RegistryView {
 
   #hasOtherId(node: Node, name: string): boolean {
     return [name, GENERATOR_PREFIX + name].some((each) => node.ids.has(this.#methods.get(each)?.id ?? 0))
+  }
+
+  /** Whether it has a generator of the name of this function, or the other way round. */
+  #hasOtherKind(node: Node, { name }: Method): boolean {
+    const other = name.startsWith(GENERATOR_PREFIX) ? name.slice(1) : GENERATOR_PREFIX + name
+    return node.ids.has(this.#methods.get(other)?.id ?? 0)
   }
 
   #leave(index: number, changes: RegistryChanges): void {

@@ -1,6 +1,6 @@
 /** The streamed calls of a link: items and credit on their way, both as caller and as callee. */
 import { WireCode } from '../errors.js'
-import { type ItemPort, type NotSent, TOO_MANY } from '../stream/flow.js'
+import { type ItemPort, type NotSent, nameItem, TOO_MANY } from '../stream/flow.js'
 import type { Completion } from './completion.js'
 import { Flag, Kind } from './frame.js'
 import type { Inbound, StreamEvents } from './link-types.js'
@@ -47,11 +47,6 @@ class Port implements ItemPort {
   credit(limit: number): void {
     this.#submission.appendEmpty(this.#credit, this.#slot, this.#generation, limit >>> 0)
   }
-}
-
-/** An error names the item by its place in the frame; who reads it knows only that in the stream. */
-function nameItem(error: unknown, index: number): void {
-  if (error instanceof Error) error.message = error.message.replace('items[0]', `items[${index}]`)
 }
 
 /** Hands items and credit that arrive to the stream they belong to. */

@@ -12,7 +12,7 @@ import {
   WireCode,
 } from '../errors.js'
 import type { Link, RegistryChanges } from '../native/link-types.js'
-import { detailOf, remoteError, unknownMethod } from '../native/refusals.js'
+import { detailOf, remoteError, unknownMethod, unsent } from '../native/refusals.js'
 import { encodeBig } from '../payload/encode.js'
 import type { PeriodPlan } from './period.js'
 import { failTask, ScheduledTask, type TaskControl, type TaskState } from './scheduled-task.js'
@@ -60,8 +60,7 @@ export class OwnedTasks implements TaskControl {
     plan: PeriodPlan,
     timeoutMs: number,
   ): Promise<ScheduledTask> {
-    // Encoded for the sake of its error, which names the path inside the arguments.
-    encodeBig(args, Number.MAX_SAFE_INTEGER, 'args')
+    checkArguments(method, args)
     const executor = plan.node ?? pinned ?? pick(link, method)
     const index = indexOf(link, method, executor)
     if (index === link.nodeIndex) {
@@ -245,6 +244,15 @@ export class OwnedTasks implements TaskControl {
     const tasks = this.#tasks.get(state.executor)
     tasks?.delete(state.uuid)
     if (tasks?.size === 0) this.#tasks.delete(state.executor)
+  }
+}
+
+/** Encodes for the sake of the error, which names the path inside the arguments. */
+function checkArguments(method: string, args: readonly unknown[]): void {
+  try {
+    encodeBig(args, Number.MAX_SAFE_INTEGER, 'args')
+  } catch (error) {
+    throw unsent(method, error)
   }
 }
 

@@ -103,7 +103,8 @@ export function planPeriod(options: PeriodOptions | null | undefined): PeriodPla
   const [kind] = kinds
   if (kind === undefined || kinds.length > 1) {
     const what = kind === undefined ? 'none' : kinds.map((each) => `\`${each}\``).join(' and ')
-    throw invalidOption(`PERIOD takes exactly one of \`atTime\`, \`interval\` and \`cron\`; ${what} is given.`)
+    const verb = kinds.length > 1 ? 'are' : 'is'
+    throw invalidOption(`PERIOD takes exactly one of \`atTime\`, \`interval\` and \`cron\`; ${what} ${verb} given.`)
   }
   const node = given.node === undefined ? null : checkName(given.node, '`node`')
   if (kind === 'atTime') return { kind, node, options: planMoments(given) }

@@ -36,6 +36,11 @@ export class ItemsNotSent extends Error {}
 /** The items are too many bytes for one frame: fewer at a time. */
 export const TOO_MANY: unique symbol = Symbol('too many')
 
+/** An error names an item by its place in a frame that it has alone; who reads it knows only that in the stream. */
+export function nameItem(error: unknown, index: number): void {
+  if (error instanceof Error) error.message = error.message.replace('items[0]', `items[${index}]`)
+}
+
 /** How one stream of one call reaches the other side. */
 export interface ItemPort {
   /** Whether items may be sent now; else {@link ItemPort.room} tells when to look again. */

@@ -69,6 +69,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
   #error: { readonly reason: unknown } | null = null
   readonly #waiting: Waiting[] = []
   readonly #onReturn: () => void
+  #onDrained: (() => void) | null = null
 
   /** @param onReturn - is called once when the reader wants no more. */
   constructor(onReturn: () => void) {
@@ -92,6 +93,21 @@ export class Inflow implements AsyncIterableIterator<unknown> {
     this.#serve()
   }
 
+  /** The reader shall have no more: what is here is dropped, and the next it sees is `reason`. */
+  abort(reason: unknown): void {
+    if (this.#isDrained) return
+    this.#drop()
+    this.#ended = true
+    this.#error = { reason }
+    this.#serve()
+  }
+
+  /** Has `drained` called once no items will come and none is here: now, or when the last has been taken. */
+  whenDrained(drained: () => void): void {
+    if (this.#isDrained) drained()
+    else this.#onDrained = drained
+  }
+
   /** The next item, {@link EMPTY} when none is here. */
   take(): unknown {
     const frame = this.#frames[this.#head]
@@ -110,6 +126,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
         this.#head = 0
       }
       lane.frameTaken(frame.bytes, frame.isLarge)
+      this.#drained()
     }
     return item
   }
@@ -126,9 +143,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
   /** The reader wants no more: what is here is dropped. */
   return(): Promise<IteratorResult<unknown>> {
     const wasOpen = !this.#ended
-    this.#frames.length = 0
-    this.#head = 0
-    this.#index = 0
+    this.#drop()
     this.#error = null
     this.#ended = true
     this.#serve()
@@ -144,7 +159,24 @@ export class Inflow implements AsyncIterableIterator<unknown> {
     await this.return()
   }
 
+  get #isDrained(): boolean {
+    return this.#ended && this.#head === this.#frames.length
+  }
+
+  #drop(): void {
+    this.#frames.length = 0
+    this.#head = 0
+    this.#index = 0
+  }
+
+  #drained(): void {
+    if (this.#onDrained === null || !this.#isDrained) return
+    this.#onDrained()
+    this.#onDrained = null
+  }
+
   #serve(): void {
+    this.#drained()
     while (this.#waiting.length > 0) {
       const value = this.take()
       if (value === EMPTY && !this.#ended) return

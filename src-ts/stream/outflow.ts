@@ -201,11 +201,15 @@ export class Outflow {
     const source = this.#source as Iterator<unknown>
     let begun = performance.now()
     for (;;) {
+      const waits = this.#roomNow() === 0
       const room = await this.#room()
       if (room === 0) return
+      if (waits) begun = performance.now()
       const items: unknown[] = []
       let isDone = false
       let thrown: { readonly reason: unknown } | null = null
+      // The first items tell how slow the next ones may be.
+      let due = 1
       try {
         while (items.length < room) {
           const step = source.next()
@@ -214,7 +218,9 @@ export class Outflow {
             break
           }
           items.push(step.value)
-          if ((items.length & 15) === 0 && performance.now() - begun > SLICE_MS) break
+          if (items.length < due) continue
+          if (performance.now() - begun > SLICE_MS) break
+          due += Math.min(due, 16)
         }
       } catch (reason) {
         thrown = { reason }
@@ -238,6 +244,7 @@ export class Outflow {
     const source = this.#source as AsyncIterator<unknown>
     let items: unknown[] = []
     let isDue = false
+    let begun = performance.now()
     // What came before it goes before it.
     let thrown: { readonly reason: unknown } | null = null
     const flush = (): void => {
@@ -251,6 +258,7 @@ export class Outflow {
       if (items.length >= this.#roomNow()) flush()
       if (this.#roomNow() === 0) {
         if ((await this.#room()) === 0) return
+        begun = performance.now()
         flush()
         continue
       }
@@ -268,6 +276,11 @@ export class Outflow {
       if (!isDue) {
         isDue = true
         process.nextTick(flush)
+      }
+      // One that never really waits would let nothing else run: neither the flush nor the rest of the process.
+      if (performance.now() - begun > SLICE_MS) {
+        await turn()
+        begun = performance.now()
       }
     }
     while (items.length > 0) {

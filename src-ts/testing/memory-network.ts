@@ -71,6 +71,7 @@ class ControlledNetwork<Time extends Clock> implements MemoryNetwork<Time> {
   readonly #nodes = new Set<MemoryNode>()
   readonly #native: Native = {
     address: { host: null, port: null, path: null },
+    withoutController: 'nodes in memory have no controller to ask. Use `stop()` of their network or pair.',
     startController: () => Promise.reject(invalidOption('A network in memory has a controller of its own.')),
     openLink: (options, events, serve) => {
       const open = (doorbell: () => void): MemoryNode => this.#open(options.name, options.limits.maxPayload, doorbell)

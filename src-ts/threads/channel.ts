@@ -8,8 +8,11 @@ export type Head = readonly [kind: string, ...rest: unknown[]]
 
 /** Where arriving frames go. */
 export interface Receiver {
-  /** @param value - What the frame carries, `undefined` for nothing. */
-  frame(head: Head, value: unknown): void
+  /**
+   * @param value - What the frame carries, `undefined` for nothing.
+   * @param bytes - What the value took on its way.
+   */
+  frame(head: Head, value: unknown, bytes: number): void
   /** The frames of one message are through. */
   batchEnd(): void
 }
@@ -72,6 +75,25 @@ export class Channel {
     this.#add(head, true, value, root)
   }
 
+  /**
+   * Sends a frame with a value that shares the bytes of a batch with others.
+   *
+   * @returns The bytes of the value; -1 when there is no room for it: nothing was sent.
+   * @throws {SerializationError} The value cannot travel; nothing was sent.
+   */
+  sendSmall(head: Head, value: unknown, root: string): number {
+    if (this.#encoding) return -1
+    let bytes: number
+    this.#encoding = true
+    try {
+      bytes = this.#fit(head, true, value, root)
+    } finally {
+      this.#encoding = false
+    }
+    if (bytes >= 0) this.#added(false)
+    return bytes
+  }
+
   /** Posts what was sent so far; by itself that happens when the running code has ended. */
   flush(): void {
     if (this.#ends.length === 0 || this.#encoding) return
@@ -107,7 +129,7 @@ export class Channel {
     this.#encoding = true
     try {
       // A getter that sends must not write where the value around it is being written.
-      if (wasEncoding || !this.#fits(head, hasValue, value, root)) {
+      if (wasEncoding || this.#fit(head, hasValue, value, root) < 0) {
         if (hasValue) this.#bodies.push(pack(value, this.#maxPayload, root))
         this.#bodies.push(pack(head, HEAD_BYTES, 'frame'))
         this.#ends.push(-this.#bodies.length, hasValue ? 1 - this.#bodies.length : 0)
@@ -116,6 +138,10 @@ export class Channel {
     } finally {
       this.#encoding = wasEncoding
     }
+    this.#added(isBig)
+  }
+
+  #added(isBig: boolean): void {
     if (this.#end > FLUSH_BYTES || isBig) this.flush()
     if (!this.#scheduled && this.isPending) {
       this.#scheduled = true
@@ -123,22 +149,22 @@ export class Channel {
     }
   }
 
-  /** Writes head and value into the shared bytes, unless there is no room. */
-  #fits(head: Head, hasValue: boolean, value: unknown, root: string): boolean {
+  /** Writes head and value into the shared bytes. Gives the bytes of the value, -1 when there is no room. */
+  #fit(head: Head, hasValue: boolean, value: unknown, root: string): number {
     const start = this.#end
     const headEnd = encodeInto(head, this.#buffer, start, BATCH_BYTES, 'frame')
-    if (headEnd < 0) return false
+    if (headEnd < 0) return -1
     const room = Math.min(BATCH_BYTES, headEnd + this.#maxPayload)
     const end = hasValue ? encodeInto(value, this.#buffer, headEnd, room, root) : headEnd
-    if (end < 0) return false
+    if (end < 0) return -1
     this.#ends.push(headEnd, end)
     this.#end = end
-    return true
+    return end - headEnd
   }
 
   #take(batch: Batch | Word): void {
     if (typeof batch === 'string') {
-      this.#receiver.frame(['module', batch], undefined)
+      this.#receiver.frame(['module', batch], undefined, 0)
       return
     }
     const [memory, ends, bodies] = batch
@@ -149,13 +175,14 @@ export class Channel {
       const end = ends[i + 1] as number
       if (headEnd < 0) {
         const head = unpack(bodies[-headEnd - 1] as Body) as Head
-        this.#receiver.frame(head, end === 0 ? undefined : unpack(bodies[-end - 1] as Body))
+        const body = end === 0 ? undefined : (bodies[-end - 1] as Body)
+        this.#receiver.frame(head, body && unpack(body), body === undefined ? 0 : bytesOf(body))
         continue
       }
       const head = decodeFrom(bytes, at, headEnd, null) as Head
       const value = end === headEnd ? undefined : decodeFrom(bytes, headEnd, end, null)
       at = end
-      this.#receiver.frame(head, value)
+      this.#receiver.frame(head, value, end - headEnd)
     }
   }
 
@@ -173,6 +200,10 @@ function pack(value: unknown, maxBytes: number, root: string): Body {
     // They are views of memory that its owner keeps.
     attachments: attachments.map((bytes) => new Uint8Array(bytes).buffer),
   }
+}
+
+function bytesOf({ bytes, attachments }: Body): number {
+  return attachments.reduce((sum, { byteLength }) => sum + byteLength, bytes)
 }
 
 function unpack({ message, bytes, attachments }: Body): unknown {

@@ -3,6 +3,8 @@ import { Cancellation } from '../call/async-result.js'
 import { errorFromWire, globalStopped, WireCode } from '../errors.js'
 import type { Link } from '../native/link-types.js'
 import type { Channel } from './channel.js'
+import { ErrandStream } from './errand-stream.js'
+import { ASKED } from './item-frames.js'
 import { packError } from './port-error.js'
 
 /** The calls of one thread that are under way. */
@@ -10,6 +12,8 @@ export class Errands {
   readonly #channel: Channel
   readonly #link: () => Link | null
   readonly #running = new Map<number, Cancellation>()
+  /** Those of them that are streams. */
+  readonly #streams = new Map<number, ErrandStream>()
 
   /** @param link - `null` while the Global starts and stops. */
   constructor(channel: Channel, link: () => Link | null) {
@@ -44,6 +48,21 @@ export class Errands {
         this.#run(id, label, node, (link, index, signal) => link.system(index, method, args, timeoutMs, signal, label))
         break
       }
+      case 'stream': {
+        const [id, method, node, hasSource] = rest as [number, string, string | null, boolean]
+        const stream = new ErrandStream(this.#channel, id, method)
+        this.#streams.set(id, stream)
+        this.#run(id, method, node, (link, index, signal) => stream.run(link, args, index, hasSource, signal))
+        break
+      }
+      case ASKED.items: {
+        const [id, first, isLast, isLarge] = rest as [number, number, boolean, boolean]
+        this.#streams.get(id)?.send(first, args, isLast, isLarge)
+        break
+      }
+      case ASKED.credit:
+        this.#streams.get(rest[0] as number)?.taken(rest[1] as number)
+        break
       case 'tell': {
         const [method, node] = rest as [string, string]
         const link = this.#link()
@@ -63,6 +82,7 @@ export class Errands {
       cancellation.abort(new DOMException('The worker thread that called has ended.', 'AbortError'))
     }
     this.#running.clear()
+    this.#streams.clear()
   }
 
   #run(
@@ -92,6 +112,7 @@ export class Errands {
   }
 
   #end(id: number, tell: () => void): void {
+    this.#streams.delete(id)
     // An aborted call has its error in the thread already.
     if (this.#running.get(id)?.aborted !== false) {
       this.#running.delete(id)

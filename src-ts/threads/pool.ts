@@ -1,11 +1,11 @@
 /** Worker threads that run the callbacks of a node, so that a busy one stops neither the others nor the node. */
-import { findContext } from '../callback/context.js'
 import type { CallbackRegistry, RegisteredCallback, RegistryListener } from '../callback/registry.js'
 import type { Clock, ClockTimer } from '../clock.js'
-import { InitializationError, WireCode } from '../errors.js'
+import { InitializationError } from '../errors.js'
 import type { Link, LinkStats, RegistryChanges } from '../native/link-types.js'
 import type { CompleteOptions, CompleteWorkers } from '../options.js'
-import { failure, PooledThread, type ThreadCall } from './pooled-thread.js'
+import { ThreadCalls } from './calls.js'
+import { PooledThread } from './pooled-thread.js'
 import { type Spawned, spawnThread } from './spawn.js'
 
 /** What a pool asks of its Global. */
@@ -44,11 +44,9 @@ export class ThreadPool {
   /** Names that the main thread took back: threads run them no more. */
   readonly #withdrawn = new Set<string>()
   readonly #listeners = new Set<RegistryListener>()
-  readonly #waiting = new Set<ThreadCall>()
+  readonly #calls: ThreadCalls
   readonly #forget: (() => void)[] = []
   #options: CompleteOptions
-  #lastId = 0
-  #underWay = 0
   #turn = 0
   #lost = 0
   /** Set until the first threads are through their module, or none is. */
@@ -62,6 +60,11 @@ export class ThreadPool {
     this.#options = options
     this.#workers = options.workers as CompleteWorkers
     this.#host = host
+    this.#calls = new ThreadCalls({
+      most: options.limits.maxInboundCalls,
+      isComing: () => this.#isComing,
+      choose: (name, isGenerator) => this.#choose(name, isGenerator),
+    })
     for (const registry of registries) {
       this.#forget.push(
         registry.listen((name, change) => {
@@ -98,13 +101,10 @@ export class ThreadPool {
 
   /** What answers to `name` in this node: a function that hands the call to a thread, or that of the main thread. */
   lookup(name: string): RegisteredCallback | undefined {
-    const own = this.#host.registry.lookup(name)
-    // The iterator of a generator cannot leave its thread: streams begin in the main thread.
-    if (own?.isGenerator === true) return own
     const entry = this.#entries.get(name)
-    if (entry === undefined) return own
+    if (entry === undefined) return this.#host.registry.lookup(name)
     // Never in the main thread instead: it may be what ended the threads.
-    return this.#isComing || this.#choose(name) !== null ? entry : undefined
+    return this.#isComing || this.#find(name, entry.isGenerator) !== null ? entry : undefined
   }
 
   /** All names that {@link ThreadPool.lookup} finds. */
@@ -134,7 +134,7 @@ export class ThreadPool {
       timer?.clear()
       limit?.clear()
     }
-    this.#refuseWaiting()
+    this.#calls.close()
     await Promise.all(
       this.#places.map(({ thread }) => {
         thread?.terminate('the Global has stopped')
@@ -146,9 +146,9 @@ export class ThreadPool {
   stats(): LinkStats {
     return {
       threads: this.#places.filter(({ thread }) => thread?.isReady).length,
-      calls: this.#lastId,
-      liveCalls: this.#underWay,
-      waitingCalls: this.#waiting.size,
+      calls: this.#calls.made,
+      liveCalls: this.#calls.underWay,
+      waitingCalls: this.#calls.waiting,
       lostThreads: this.#lost,
     }
   }
@@ -165,7 +165,10 @@ export class ThreadPool {
     place.timer = null
     const thread = new PooledThread(spawned, limits.maxPayload, () => this.#host.link(), {
       ready: () => this.#ready(place),
-      named: (names) => this.#named(names),
+      named: (names) => {
+        this.#add(thread.names)
+        this.#tell(names)
+      },
       stopped: (drainMs) => this.#host.stop(drainMs),
       ended: (why) => this.#ended(place, why),
     })
@@ -182,8 +185,8 @@ export class ThreadPool {
     place.limit?.clear()
     place.readyAt = this.#host.clock.now()
     place.state = 'up'
-    const names = [...(place.thread as PooledThread).names]
-    if (names.length === 0) {
+    const { names } = place.thread as PooledThread
+    if (names.size === 0) {
       this.#warn(
         `the module ${this.#workers.url} registered no callback in it. Register callbacks before \`new Global()\` or ` +
           '`Global.start()`: what stands behind those runs in the main thread alone.',
@@ -192,20 +195,20 @@ export class ThreadPool {
     this.#add(names)
     // What one before it had may be missing in it.
     this.#tell([...this.#entries.keys()])
-    this.#sendWaiting()
+    this.#calls.sendWaiting()
     this.#checkStart(null)
   }
 
-  #named(names: readonly string[]): void {
-    this.#add(names)
-    this.#tell(names)
-  }
-
-  #add(names: readonly string[]): void {
-    for (const name of names) {
-      if (this.#withdrawn.has(name) || this.#entries.has(name)) continue
-      const fn = (...args: unknown[]): Promise<unknown> => this.#run(name, args)
-      this.#entries.set(name, { name, fn, original: fn, withG: false, isGenerator: false })
+  /** Notes what a thread has; whether a name is a generator may have changed. */
+  #add(names: ReadonlyMap<string, boolean>): void {
+    for (const [name, isGenerator] of names) {
+      if (this.#withdrawn.has(name) || this.#entries.get(name)?.isGenerator === isGenerator) continue
+      const calls = this.#calls
+      const fn = isGenerator
+        ? (...args: unknown[]): unknown => calls.generate(name, args)
+        : (...args: unknown[]): unknown => calls.run(name, args)
+      const takeAll = (...args: unknown[]): unknown => calls.takeAll(name, args)
+      this.#entries.set(name, { name, fn, takeAll, original: fn, withG: false, isGenerator })
     }
   }
 
@@ -231,7 +234,7 @@ export class ThreadPool {
     )
     if (this.#isComing) return
     // Calls would wait in vain: other nodes may have these names.
-    this.#refuseWaiting()
+    this.#calls.refuseWaiting()
     this.#tell([...this.#entries.keys()])
   }
 
@@ -267,68 +270,20 @@ export class ThreadPool {
     }
   }
 
-  #run(name: string, args: readonly unknown[]): Promise<unknown> {
-    const context = findContext()
-    const most = this.#options.limits.maxInboundCalls
-    if (this.#underWay >= most) {
-      // Those whose callers gave up count, too, as long as a thread is busy with them.
-      return Promise.reject(failure(WireCode.Overloaded, name, `its worker threads have ${most} calls`))
-    }
-    this.#underWay++
-    return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        if (this.#waiting.delete(call)) call.reject(context?.reason)
-        else call.thread?.cancel(call.id, context?.reason)
-      }
-      const settle = (end: (outcome: unknown) => void) => (outcome: unknown) => {
-        this.#underWay--
-        context?.removeEventListener('abort', onAbort)
-        end(outcome)
-      }
-      const call: ThreadCall = {
-        id: ++this.#lastId,
-        name,
-        args,
-        context,
-        thread: null,
-        resolve: settle(resolve),
-        reject: settle(reject),
-      }
-      context?.addEventListener('abort', onAbort)
-      this.#give(call)
-    })
-  }
-
-  /** Hands a call to a thread, or has it wait for one that comes. */
-  #give(call: ThreadCall): void {
-    const thread = this.#choose(call.name)
-    if (thread !== null) {
-      this.#turn = (this.#turn + 1) % this.#places.length
-      call.thread = thread
-      thread.run(call)
-    } else if (this.#isComing && !this.#closing) this.#waiting.add(call)
-    else call.reject(failure(WireCode.Overloaded, call.name, 'no worker thread is up'))
-  }
-
-  #sendWaiting(): void {
-    for (const call of [...this.#waiting]) {
-      this.#waiting.delete(call)
-      this.#give(call)
-    }
-  }
-
-  #refuseWaiting(): void {
-    for (const call of this.#waiting) call.reject(failure(WireCode.Overloaded, call.name, 'no worker thread is up'))
-    this.#waiting.clear()
+  /** The thread for a call: the next one will go to another, where several have as few. */
+  #choose(name: string, isGenerator: boolean): PooledThread | null {
+    const thread = this.#find(name, isGenerator)
+    if (thread !== null) this.#turn = (this.#turn + 1) % this.#places.length
+    return thread
   }
 
   /** The thread with the fewest calls among those that have `name`; they take turns where several have as few. */
-  #choose(name: string): PooledThread | null {
+  #find(name: string, isGenerator: boolean): PooledThread | null {
     let best: PooledThread | null = null
     const count = this.#places.length
     for (let i = 0; i < count; i++) {
       const { thread } = this.#places[(this.#turn + i) % count] as Place
-      if (thread?.isReady !== true || !thread.names.has(name)) continue
+      if (thread?.isReady !== true || thread.names.get(name) !== isGenerator) continue
       if (best === null || thread.load < best.load) best = thread
     }
     return best

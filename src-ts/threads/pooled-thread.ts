@@ -2,13 +2,16 @@
 import { answering } from '../callback/answer.js'
 import type { CallContext } from '../callback/context.js'
 import { DaffiError, errorFromWire, WireCode } from '../errors.js'
+import { GENERATOR_PREFIX } from '../names.js'
 import type { Link, RegistryChanges } from '../native/link-types.js'
 import { detailOf } from '../native/refusals.js'
 import { rebuildError } from '../payload/remote-error.js'
 import { Channel, type Head } from './channel.js'
 import { Errands } from './errands.js'
+import { ChannelPort, GIVEN } from './item-frames.js'
 import { packError } from './port-error.js'
 import type { Spawned } from './spawn.js'
+import type { ThreadStream } from './thread-stream.js'
 
 /** A call for a thread. */
 export interface ThreadCall {
@@ -17,8 +20,12 @@ export interface ThreadCall {
   readonly args: readonly unknown[]
   /** `undefined` for what this process began without one. */
   readonly context: CallContext | undefined
+  /** Its items; `null` for a call that is no stream. */
+  readonly stream: ThreadStream | null
   /** The one that has it. */
   thread: PooledThread | null
+  /** The thread was told that nobody waits. */
+  isCancelled: boolean
   resolve(value: unknown): void
   reject(reason: unknown): void
 }
@@ -36,8 +43,8 @@ export interface ThreadEvents {
 
 /** A worker thread and the calls that it has. */
 export class PooledThread {
-  /** What it has registered. */
-  readonly names: Set<string> = new Set()
+  /** What it has registered, and whether that is a generator. */
+  readonly names: Map<string, boolean> = new Map()
   readonly ended: Promise<void>
   readonly #spawned: Spawned
   readonly #events: ThreadEvents
@@ -57,7 +64,7 @@ export class PooledThread {
     this.#events = events
     this.#link = link
     this.#channel = new Channel(spawned.port, maxPayload, {
-      frame: (head, value) => this.#take(head, value),
+      frame: (head, value, bytes) => this.#take(head, value, bytes),
       batchEnd: () => undefined,
     })
     this.#errands = new Errands(this.#channel, link)
@@ -83,22 +90,27 @@ export class PooledThread {
   }
 
   run(call: ThreadCall): void {
-    const { id, name, context } = call
+    const { id, name, context, stream } = call
     const left = context?.remainingMs ?? Number.POSITIVE_INFINITY
     const timeoutMs = Number.isFinite(left) ? Math.max(1, Math.ceil(left)) : 0
+    const rest = [id, name, context?.caller ?? '', timeoutMs]
+    const head: Head = stream === null ? ['call', ...rest] : ['stream', ...rest, stream.hasSource]
     try {
-      this.#channel.sendValue(['call', id, name, context?.caller ?? '', timeoutMs], call.args, 'args')
+      this.#channel.sendValue(head, call.args, 'args')
     } catch (error) {
       // What arrived can be sent on, but a middleware may have put something else in its place.
       call.reject(error)
       return
     }
     this.#calls.set(id, call)
+    stream?.begin(new ChannelPort(this.#channel, GIVEN, id))
   }
 
   /** The caller has given up, or is gone with the connection. The thread answers all the same. */
   cancel(id: number, reason: unknown): void {
-    if (!this.#calls.has(id)) return
+    const call = this.#calls.get(id)
+    if (call === undefined || call.isCancelled) return
+    call.isCancelled = true
     if (reason instanceof DaffiError) this.#channel.sendValue(['cancel', id], packError(reason), 'error')
     else this.#channel.send(['cancel', id])
   }
@@ -106,9 +118,11 @@ export class PooledThread {
   /** Tells it what came and went. */
   tellNodes(changes: RegistryChanges): void {
     if (this.#unseen) this.#stale = true
+    else if (changes.kinds) this.#sendNodes()
     else {
       this.#unseen = true
-      this.#channel.sendValue(['changes'], changes, 'nodes')
+      const added = changes.added.map(([node, name]) => [node, this.#marked(node, name)])
+      this.#channel.sendValue(['changes'], { ...changes, added }, 'nodes')
     }
   }
 
@@ -121,20 +135,40 @@ export class PooledThread {
   #sendNodes(): void {
     this.#unseen = true
     this.#stale = false
-    const nodes = [...(this.#link()?.nodes() ?? [])].map(([node, names]) => [node, [...names]])
+    const nodes = [...(this.#link()?.nodes() ?? [])].map(([node, names]) => [
+      node,
+      [...names].map((name) => this.#marked(node, name)),
+    ])
     this.#channel.sendValue(['nodes'], nodes, 'nodes')
   }
 
-  #take([kind, ...rest]: Head, value: unknown): void {
+  /** A name of a node as the controller knows it: generators have a mark. */
+  #marked(node: string, name: string): string {
+    const link = this.#link()
+    const index = link?.indexOf(node)
+    return index !== undefined && link?.yields(name, index) ? GENERATOR_PREFIX + name : name
+  }
+
+  #take([kind, ...rest]: Head, value: unknown, bytes: number): void {
     switch (kind) {
       case 'answer':
         this.#answered(rest[0] as number, rest[1] as number, value)
         break
+      case GIVEN.items: {
+        const [id, first, , isLarge] = rest as [number, number, boolean, boolean]
+        const isFair = this.#calls.get(id)?.stream?.items(first, value as unknown[], bytes, isLarge) ?? true
+        if (!isFair) this.terminate('it sent items out of turn')
+        break
+      }
+      case GIVEN.credit:
+        this.#calls.get(rest[0] as number)?.stream?.credit(rest[1] as number)
+        break
       case 'names': {
         const [add, remove] = rest as [string[], string[]]
-        for (const name of add) this.names.add(name)
-        for (const name of remove) this.names.delete(name)
-        if (this.isReady) this.#events.named([...add, ...remove])
+        // One that became a generator, or ceased to be, is in both lists.
+        for (const name of remove) this.names.delete(plain(name))
+        for (const name of add) this.names.set(plain(name), name !== plain(name))
+        if (this.isReady) this.#events.named([...add, ...remove].map(plain))
         break
       }
       case 'ready':
@@ -188,6 +222,11 @@ export class PooledThread {
 /** An error that the caller of `name` is answered with, as it is. */
 export function failure(code: number, name: string, detail: unknown): DaffiError {
   return answering(errorFromWire(code, { method: name, ...detailOf(code, detail) }), code, detail ?? null)
+}
+
+/** A name without the mark of generators. */
+function plain(name: string): string {
+  return name.startsWith(GENERATOR_PREFIX) ? name.slice(GENERATOR_PREFIX.length) : name
 }
 
 function textOf(error: unknown): string {

@@ -1,19 +1,21 @@
 /** The link of the Global that stands for the node in a worker thread: all of it is asked of the main thread. */
 import type { TransferSource } from '../callback/transfer-source.js'
-import { GlobalContextError, PayloadTooLargeError, WireCode } from '../errors.js'
 import type {
   Answers,
-  Inbound,
   Link,
   LinkEvents,
   LinkStats,
   OpenStream,
   RegistryChanges,
   Serve,
+  StreamEvents,
 } from '../native/link-types.js'
 import type { CancelSignal } from '../timer.js'
 import { Channel, type Head } from './channel.js'
 import type { Seat } from './entry.js'
+import { GivenCalls } from './given-calls.js'
+import { ASKED, ChannelPort } from './item-frames.js'
+import { defer } from '../native/deferred.js'
 import { NodesView } from './nodes-view.js'
 import { unpackError } from './port-error.js'
 
@@ -25,13 +27,10 @@ interface Asked {
   forget?(): void
 }
 
-/** A call that this thread was given and has not begun. */
-interface Given {
-  readonly id: number
-  readonly name: string
-  readonly caller: string
-  readonly timeoutMs: number
-  readonly args: unknown
+/** A stream of this thread that the main thread opens. */
+interface AskedStream {
+  readonly opened: () => void
+  readonly events: StreamEvents
 }
 
 /** A {@link Link} over a port; what arrives runs in this thread. */
@@ -39,35 +38,26 @@ export class PortLink implements Link {
   readonly #name: string
   readonly #channel: Channel
   readonly #events: LinkEvents
-  readonly #inbound: Inbound
-  readonly #exposes: (name: string) => boolean
+  readonly #given: GivenCalls
   readonly #nodes = new NodesView()
   readonly #asked = new Map<number, Asked>()
-  /** In the order in which they came; a cancelled one is gone. */
-  readonly #given = new Map<number, Given>()
-  /** The dispatcher asks for these by number, at once. */
-  readonly #names = new Map<number, string>()
-  #caller = ''
+  readonly #streams = new Map<number, AskedStream>()
   #lastId = 0
-  #working = false
   #calls = 0
 
-  /** @param exposes - Whether a callback of this thread is to be called from other nodes. */
-  constructor(seat: Seat, events: LinkEvents, serve: Serve, exposes: (name: string) => boolean) {
+  constructor(seat: Seat, events: LinkEvents, serve: Serve) {
     this.#name = seat.options.processName
     this.#events = events
-    this.#exposes = exposes
-    const names = { names: this.#names, nodeName: () => this.#caller, controller: 0 }
-    this.#inbound = serve(names, (slot, _generation, code, value) => this.#respond(slot, code, value), noStream)
     this.#channel = new Channel(seat.port, seat.options.limits.maxPayload, {
-      frame: (head, value) => this.#take(head, value),
-      batchEnd: () => this.#work(),
+      frame: (head, value, bytes) => this.#take(head, value, bytes),
+      batchEnd: () => this.#given.work(),
     })
+    this.#given = new GivenCalls(this.#channel, serve)
     events.connected({ node: 1, controller: '', local: true })
   }
 
   get nodeIndex(): number {
-    return this.#nodes.nodes.has(this.#name) ? 1 : 0
+    return this.#nodes.indexOf(this.#name) ?? 0
   }
 
   nodes(): ReadonlyMap<string, ReadonlySet<string>> {
@@ -150,23 +140,42 @@ export class PortLink implements Link {
     this.#channel.sendValue(['tell', method, this.#nodeName(node)], args, 'args')
   }
 
-  /** The main thread alone has streams. Here is where those of threads would begin. */
-  stream(method: string): Promise<OpenStream> {
-    return Promise.reject(
-      new GlobalContextError(
-        `${method}(): a callback in a worker thread cannot open a stream. Send a list, or register the callback where ` +
-          'only the main thread does.',
-        { code: 'ERR_WORKER_STREAM' },
-      ),
-    )
+  stream(
+    method: string,
+    args: readonly unknown[],
+    node: number,
+    hasSource: boolean,
+    signal: CancelSignal | undefined,
+    events: StreamEvents,
+  ): Promise<OpenStream> {
+    return new Promise((resolve, reject) => {
+      const outcome = defer<unknown>()
+      const end = (settle: (result: unknown) => void) => (result: unknown) => {
+        this.#streams.delete(id)
+        settle(result)
+      }
+      const asked: Asked = {
+        resolve: end(outcome.resolve),
+        reject: end((error) => {
+          outcome.reject(error)
+          // Has an effect where the stream was never opened.
+          reject(error)
+        }),
+      }
+      const id = this.#send(['stream', method, this.#nodeName(node), hasSource], args, signal, asked)
+      const cancel = (reason: unknown): void => this.#abort(id, reason)
+      const port = new ChannelPort(this.#channel, ASKED, id)
+      const opened = (): void => resolve({ outcome: outcome.promise, port, cancel })
+      this.#streams.set(id, { opened, events })
+    })
   }
 
-  yields(): boolean {
-    return false
+  yields(method: string, node: number): boolean {
+    return this.#nodes.yields(method, node, this.#name)
   }
 
   async expose(add: readonly string[], remove: readonly string[]): Promise<void> {
-    this.#channel.send(['names', add.filter((name) => this.#exposes(name)), remove])
+    this.#channel.send(['names', add, remove])
   }
 
   /** A callback has stopped its Global: that is the node, and ends this thread. */
@@ -175,38 +184,47 @@ export class PortLink implements Link {
   }
 
   stats(): LinkStats {
-    return { calls: this.#calls, liveCalls: this.#asked.size, runningCallbacks: this.#inbound.running }
+    return { calls: this.#calls, liveCalls: this.#asked.size, runningCallbacks: this.#given.running }
   }
 
   #ask(head: Head, args: readonly unknown[], signal: CancelSignal | undefined): Promise<unknown> {
     return new Promise((resolve, reject) => this.#send(head, args, signal, { resolve, reject }))
   }
 
-  /** Throws when nothing was sent. */
-  #send([kind, ...rest]: Head, args: readonly unknown[], signal: CancelSignal | undefined, asked: Asked): void {
+  /** Gives the number of the call. Throws when nothing was sent. */
+  #send([kind, ...rest]: Head, args: readonly unknown[], signal: CancelSignal | undefined, asked: Asked): number {
     if (signal?.aborted) throw signal.reason
     const id = ++this.#lastId
     this.#channel.sendValue([kind, id, ...rest], args, 'args')
     this.#calls++
-    const onAbort = (): void => {
-      if (!this.#asked.delete(id)) return
-      signal?.removeEventListener('abort', onAbort)
-      this.#channel.send(['abort', id])
-      asked.reject(signal?.reason)
-    }
+    const onAbort = (): void => this.#abort(id, signal?.reason)
     signal?.addEventListener('abort', onAbort)
     this.#asked.set(id, { ...asked, forget: () => signal?.removeEventListener('abort', onAbort) })
+    return id
   }
 
-  #take([kind, ...rest]: Head, value: unknown): void {
+  /** Ends a call of this thread before its answer. */
+  #abort(id: number, reason: unknown): void {
+    if (!this.#asked.has(id)) return
+    this.#channel.send(['abort', id])
+    this.#settle(id, (asked) => asked.reject(reason))
+  }
+
+  #take([kind, ...rest]: Head, value: unknown, bytes: number): void {
+    if (this.#given.take(kind, rest, value, bytes)) return
+    const stream = this.#streams.get(rest[0] as number)
     switch (kind) {
-      case 'call': {
-        const [id, name, caller, timeoutMs] = rest as [number, string, string, number]
-        this.#given.set(id, { id, name, caller, timeoutMs, args: value })
+      case 'opened':
+        stream?.opened()
         break
-      }
-      case 'cancel':
-        this.#cancel(rest[0] as number, value)
+      case ASKED.items:
+        stream?.events.items(rest[1] as number, value as unknown[], bytes, rest[3] as boolean)
+        break
+      case ASKED.credit:
+        stream?.events.credit(rest[1] as number)
+        break
+      case 'refused':
+        stream?.events.refused(rest[1] as number)
         break
       case 'result':
         this.#settle(rest[0] as number, (asked) => asked.resolve(value))
@@ -239,65 +257,7 @@ export class PortLink implements Link {
     this.#events.registryChanged({ joined: [], left: [], added: [], removed: [] })
   }
 
-  /** @param packed - Why the connection is gone; without it the caller has given up. */
-  #cancel(id: number, packed: unknown): void {
-    if (this.#given.delete(id)) this.#channel.send(['answer', id, WireCode.Cancelled])
-    else if (packed === undefined) this.#inbound.cancel(id, GENERATION)
-    else this.#inbound.abortAll(unpackError(packed) as never)
-  }
-
-  /**
-   * Runs what was given, and looks before each call at what has come meanwhile: it may be cancelled. What the one before
-   * gave leaves first, because the next may take long.
-   */
-  readonly #work = (): void => {
-    if (this.#working) return
-    this.#working = true
-    const started = performance.now()
-    try {
-      for (;;) {
-        if (this.#channel.isPending) this.#channel.flush()
-        this.#channel.poll()
-        const [given] = this.#given.values()
-        if (given === undefined) break
-        if (performance.now() - started > SLICE_MS) {
-          setImmediate(this.#work)
-          break
-        }
-        this.#given.delete(given.id)
-        this.#names.set(CALLBACK, given.name)
-        this.#caller = given.caller
-        this.#inbound.request(CALLBACK, given.args, 0, given.id, GENERATION, true, given.timeoutMs, false)
-      }
-    } finally {
-      this.#working = false
-    }
-  }
-
-  #respond(id: number, code: number, value: unknown): void {
-    try {
-      this.#channel.sendValue(['answer', id, code], value, 'result')
-    } catch (error) {
-      const reason = error instanceof PayloadTooLargeError ? WireCode.PayloadTooLarge : WireCode.NotSerializable
-      this.#channel.sendValue(['answer', id, reason], error instanceof Error ? error.message : String(error), 'result')
-    }
-  }
-
   #nodeName(index: number): string | null {
     return index === 0 ? null : this.#nodes.nameOf(index)
   }
-}
-
-/** The number under which the dispatcher finds the name of the call that it is given. 0 is a system call. */
-const CALLBACK = 1
-
-/** Calls in threads have it in their `callId`, so that it is not one of the main thread. */
-const GENERATION = 0xffff_ffff
-
-/** Longest run of the thread's time before its own timers and sockets get theirs, in milliseconds. */
-const SLICE_MS = 4
-
-/** Nothing streamed is ever handed to a thread. */
-function noStream(): never {
-  throw new GlobalContextError('A worker thread has no streams.')
 }

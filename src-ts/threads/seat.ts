@@ -9,8 +9,7 @@ import { PortLink } from './port-link.js'
 /** What a Global in a worker thread of ours is made of, in place of its own options and of the addon. */
 export interface SeatedGlobal {
   readonly options: CompleteOptions
-  /** @param exposes - Whether a callback of this thread may be called. */
-  native(exposes: (name: string) => boolean): Native
+  native(): Native
 }
 
 let isTaken = false
@@ -36,7 +35,7 @@ export function takeSeat(name: string | null | undefined): SeatedGlobal | null {
   }
   isTaken = true
   trackEverywhere()
-  return { options, native: (exposes) => nativeOf(seat, exposes) }
+  return { options, native: () => nativeOf(seat) }
 }
 
 /** Has `make` called when the module of this thread is through without having made the Global. */
@@ -53,7 +52,7 @@ function findSeat(): TakenSeat | null {
 }
 
 /** The main thread has what there is of the addon. */
-function nativeOf(seat: Seat, exposes: (name: string) => boolean): Native {
+function nativeOf(seat: Seat): Native {
   return {
     startController: async () => ({
       address: seat.options.address,
@@ -63,7 +62,7 @@ function nativeOf(seat: Seat, exposes: (name: string) => boolean): Native {
       stats: () => ({}),
     }),
     openLink: (_options, events, serve) => {
-      const link = new PortLink(seat, events, serve, exposes)
+      const link = new PortLink(seat, events, serve)
       // What is registered right behind `new Global()` belongs to it.
       setImmediate(() => link.ready())
       return link
