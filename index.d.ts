@@ -829,6 +829,39 @@ interface Logger {
     error: LogMethod;
 }
 
+/** Who may send functions to this process, and where these run. */
+
+/** The far end of a transferred function, as the controller attests it. */
+interface PeerInfo {
+    /** Name of the node that calls. */
+    readonly name: string;
+    /** The same user on the same machine, and so is the controller. */
+    readonly local: boolean;
+}
+/**
+ * Where sent functions run: in this thread with all rights of the process, in a worker thread of their own, which ends
+ * loops and accidents, or in a process of their own with few rights.
+ */
+type TransferIsolation = 'inline' | 'worker' | 'process';
+/** Which nodes may send functions, and how these run. */
+interface TransferRules {
+    /** Names of nodes; `*` stands for any characters. */
+    from: readonly string[];
+    /** @default 'process' */
+    isolation?: TransferIsolation | undefined;
+    /** How long a function may run in a worker or process, the start included. @default '30s' */
+    timeout?: Duration | undefined;
+    /**
+     * Bytes that a function may take, 64 MiB or more: in a process all memory, looked at every 100 ms; in a worker its
+     * JavaScript heap alone. @default 256 MiB
+     */
+    maxMemory?: number | undefined;
+    /** SHA-256 of the sources that may run, in hex. Others are refused before they are parsed. @default all */
+    allow?: readonly string[] | undefined;
+}
+/** Who may send functions to this process. */
+type TransferPolicy = 'local' | 'off' | TransferRules | ((peer: PeerInfo) => boolean);
+
 /** A certificate or a key: PEM as text or bytes, or the path of a file that holds it. */
 type Pem = string | Uint8Array;
 /** TLS over TCP. A controller shows `cert`; a node trusts `ca` and shows `cert` to a controller that asks for it. */
@@ -850,18 +883,6 @@ interface TlsOptions {
     dangerouslySkipVerify?: boolean | undefined;
 }
 
-/** The far end of a transferred function, as the controller attests it. */
-interface PeerInfo {
-    /** Name of the node that calls. */
-    readonly name: string;
-    /** The same user on the same machine, and so is the controller. */
-    readonly local: boolean;
-}
-/** Who may send functions to this process. */
-type TransferPolicy = 'local' | 'off' | {
-    from: readonly string[];
-    isolation: 'inline';
-} | ((peer: PeerInfo) => boolean);
 /** Options of a Global. An environment variable stands in where an option is left out, a default where both are. */
 interface GlobalOptions {
     /** Name that other nodes see, 1 to 128 bytes. Env `DAFFI_NAME`. @default a random, readable one */
@@ -879,8 +900,9 @@ interface GlobalOptions {
     /** Limit of every call that names none; `null` waits. Env `DAFFI_TIMEOUT`. @default null */
     timeout?: Duration | null | undefined;
     /**
-     * Who may send functions here: `'local'` is the same user on the same machine. `DAFFI_TRANSFER=off` beats everything.
-     * Functions from the network run inside this process, and `isolation: 'inline'` has to say so. @default 'local'
+     * Who may send functions here: `'local'` is the same user on the same machine, whose functions run inside this
+     * process. Those of a list of nodes run in processes of their own, unless `isolation` says otherwise.
+     * `DAFFI_TRANSFER=off` beats everything. @default 'local'
      */
     transfer?: TransferPolicy | undefined;
     /** Shared secret of the controller and its nodes, in place of the cookie. Env `DAFFI_TOKEN`. @default none */
@@ -1284,4 +1306,4 @@ declare function local<F extends AnyFunction>(method: F, context: ClassMethodDec
 declare function alias(name: string): <F extends AnyFunction>(method: F, context: ClassMethodDecoratorContext<any, F>) => void;
 
 export { Arguments, AsyncResult, BG, BROADCAST, BroadcastError, Call, CallContext, ConnectionLostError, DaffiError, FG, Global, GlobalContextError, InitializationError, OverloadedError, PERIOD, PayloadTooLargeError, RemoteCallError, RemoteStoppedUnexpectedlyError, STREAM, ScheduledTask, SerializationError, StreamResult, TimeoutError, TransferNotAllowedError, UnableToFindCandidateError, UnauthorizedError, ValidationError, alias, args, callback, callbackAndFetcher, fetcher, fetchers, getContext, getG, local, unregister };
-export type { AnyCallback, AnyClass, AnyFunction, AsyncResultStatus, AtTimeOptions, BgModifier, BgOptions, BgWithoutResultOptions, BroadcastErrorOptions, BroadcastModifier, BroadcastOptions, BroadcastPlan, BroadcastSettledOptions, BroadcastWithoutResultOptions, CallPlan, CallbackAndFetcher, CallbackAndFetcherFunction, CallbackClassDecorator, CallbackFunction, CallbackOptions, CancelSignal, CatchUp, ClassCallbackOptions, CronOptions, DaffiErrorOptions, Duration, ErrorClass, EventIterator, EventsOptions, Executed, Fetcher, FetcherBody, FetcherFunction, FetcherOfAnyKind, FetcherOfKind, FetcherOptions, FetcherParameters, FetcherResult, Fetchers, FetchersFunction, FetchersOfAnyKind, FetchersOfKind, FgModifier, FgOptions, GetOptions, GlobalEvent, GlobalEvents, GlobalOptions, GlobalStats, IncomingCall, IncomingMiddleware, InputSchemas, IntervalOptions, ItemOf, KillAllOptions, KillAllResult, Limits, LinkStats, LogMethod, Logger, MethodName, Middleware, Modifier, ModifierKind, ModifierResults, Moment, OutgoingCall, OutgoingChange, OutgoingKind, OutgoingMiddleware, Overlap, PeerInfo, Pem, PeriodKind, PeriodModifier, PeriodOptions, PeriodPlan, RemoteCall, RemoteCalls, ResultOf, RetryOptions, ScheduledTaskInfo, ScheduledTaskStatus, SentItem, StandardIssue, StandardResult, StandardSchemaV1, StopOptions, StreamCall, StreamItems, StreamModifier, StreamOptions, StreamPlan, StreamSummary, TaskEnd, TlsOptions, TransferOptions, TransferPolicy, UnknownCallback, ValidationErrorOptions, ValidationIssue, WaitOptions, WorkersOptions };
+export type { AnyCallback, AnyClass, AnyFunction, AsyncResultStatus, AtTimeOptions, BgModifier, BgOptions, BgWithoutResultOptions, BroadcastErrorOptions, BroadcastModifier, BroadcastOptions, BroadcastPlan, BroadcastSettledOptions, BroadcastWithoutResultOptions, CallPlan, CallbackAndFetcher, CallbackAndFetcherFunction, CallbackClassDecorator, CallbackFunction, CallbackOptions, CancelSignal, CatchUp, ClassCallbackOptions, CronOptions, DaffiErrorOptions, Duration, ErrorClass, EventIterator, EventsOptions, Executed, Fetcher, FetcherBody, FetcherFunction, FetcherOfAnyKind, FetcherOfKind, FetcherOptions, FetcherParameters, FetcherResult, Fetchers, FetchersFunction, FetchersOfAnyKind, FetchersOfKind, FgModifier, FgOptions, GetOptions, GlobalEvent, GlobalEvents, GlobalOptions, GlobalStats, IncomingCall, IncomingMiddleware, InputSchemas, IntervalOptions, ItemOf, KillAllOptions, KillAllResult, Limits, LinkStats, LogMethod, Logger, MethodName, Middleware, Modifier, ModifierKind, ModifierResults, Moment, OutgoingCall, OutgoingChange, OutgoingKind, OutgoingMiddleware, Overlap, PeerInfo, Pem, PeriodKind, PeriodModifier, PeriodOptions, PeriodPlan, RemoteCall, RemoteCalls, ResultOf, RetryOptions, ScheduledTaskInfo, ScheduledTaskStatus, SentItem, StandardIssue, StandardResult, StandardSchemaV1, StopOptions, StreamCall, StreamItems, StreamModifier, StreamOptions, StreamPlan, StreamSummary, TaskEnd, TlsOptions, TransferIsolation, TransferOptions, TransferPolicy, TransferRules, UnknownCallback, ValidationErrorOptions, ValidationIssue, WaitOptions, WorkersOptions };

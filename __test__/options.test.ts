@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { InitializationError } from '../src-ts/errors.js'
-import { allowsTransfer, completeOptions, type GlobalOptions, isLoopback } from '../src-ts/options.js'
+import { completeOptions, type GlobalOptions, isLoopback } from '../src-ts/options.js'
 
 const complete = (options: unknown, env: Record<string, string> = {}, platform = 'linux') =>
   completeOptions(options as GlobalOptions, { env, platform })
@@ -46,7 +46,6 @@ const refused: [string, unknown, RegExp, Record<string, string>?, string?][] = [
   ['a dead time below the interval', { heartbeat: { interval: '5s', dead: '4s' } }, /heartbeat.dead/],
   ['a reconnect range upside down', { reconnect: { min: '3s', max: '1s' } }, /reconnect.max/],
   ['an unknown transfer', { transfer: 'yes' }, /`transfer` is "yes"/],
-  ['a transfer without isolation', { transfer: { from: ['a'] } }, /isolation: 'inline'/],
   ['an empty token', { token: '' }, /`token` is empty/],
   ['an invalid DAFFI_PORT', { host: 'localhost' }, /`DAFFI_PORT` is "88x"/, { DAFFI_PORT: '88x' }],
   ['an invalid DAFFI_TIMEOUT', {}, /`DAFFI_TIMEOUT` is "soon"/, { DAFFI_TIMEOUT: 'soon' }],
@@ -153,18 +152,4 @@ test('only this machine is loopback', (t) => {
   for (const host of ['localhost', 'LOCALHOST', '127.0.0.1', '127.9.9.9', '::1']) t.true(isLoopback(host))
   for (const host of ['0.0.0.0', '::', '127.example.com', '128.0.0.1', 'localhost.example.com'])
     t.false(isLoopback(host))
-})
-
-test('a transfer policy names who may send functions', (t) => {
-  const near = { name: 'deployer-1', local: true }
-  const far = { name: 'deployer-2', local: false }
-  t.true(allowsTransfer('local', near))
-  t.false(allowsTransfer('local', far))
-  t.false(allowsTransfer('off', near))
-  t.true(allowsTransfer((peer) => peer.name === 'deployer-2', far))
-  t.false(allowsTransfer(() => 'yes' as never, far))
-  const list = { from: ['deployer-*', 'a.b'], isolation: 'inline' } as const
-  t.true(allowsTransfer(list, far))
-  t.false(allowsTransfer(list, { name: 'axb', local: true }))
-  t.false(allowsTransfer(list, { name: 'my-deployer-1', local: true }))
 })

@@ -14,7 +14,10 @@ const ENTRIES = { index: 'src-ts/index.ts', testing: 'src-ts/testing/index.ts' }
 const SHARED = /^shared-\w+\.js(\.map)?$/
 /** Modules under src-ts whose types users know from `daffi` itself. */
 const PUBLIC = /\.build\/types\/(global|options|duration)\.d\.ts$/
+/** The program of isolated runs, as text inside the bundle: a user's bundler would leave a file of its own behind. */
+const RUNNER = 'src-ts/isolation/runner-text.js'
 const OUTPUTS = [
+  RUNNER,
   ...Object.keys(ENTRIES).flatMap((name) => [
     `${name}.d.ts`,
     ...['js', 'js.map', 'cjs', 'd.cts'].map((end) => `dist/${name}.${end}`),
@@ -32,7 +35,7 @@ const INPUTS = [
 
 /** Builds `dist` and `index.d.ts` when their sources changed since the last time. */
 export async function buildTs() {
-  const key = `${rustKey()} ${hashOf(INPUTS, /\.node(\.new)?$/)}`
+  const key = `${rustKey()} ${hashOf(INPUTS, /\.node(\.new)?$|\/runner-text\.js$/)}`
   if (isFresh(STAMP, key, outputs())) return
   const types = run('setup: checking and rolling up the types (tsc)', 'tsc', [
     '-p',
@@ -83,8 +86,25 @@ const typesOfDaffi = {
   },
 }
 
+async function writeRunner() {
+  const { build } = await import('esbuild')
+  const { outputFiles } = await build({
+    absWorkingDir: inRoot('.'),
+    entryPoints: [RUNNER.replace('-text.js', '.ts')],
+    bundle: true,
+    write: false,
+    minify: true,
+    platform: 'node',
+    format: 'iife',
+    target: 'node20.19',
+    logLevel: 'warning',
+  })
+  write(RUNNER, `export const RUNNER = ${JSON.stringify(outputFiles[0].text)}\n`)
+}
+
 async function bundle() {
   const { build } = await import('esbuild')
+  await writeRunner()
   const { metafile } = await build({
     absWorkingDir: inRoot('.'),
     entryPoints: ENTRIES,

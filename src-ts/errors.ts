@@ -493,7 +493,7 @@ const ROWS: Readonly<Record<number, Row>> = {
     RemoteStoppedUnexpectedlyError,
     'maybe',
     true,
-    'the worker thread that ran it ended',
+    'the worker that ran it ended',
     'Another takes its place. The callback may have run: call again only if it may run twice.',
   ),
   31: row(

@@ -132,5 +132,6 @@ export type {
 export { ScheduledTask, type ScheduledTaskStatus } from './schedule/scheduled-task.js'
 export type { ScheduledTaskInfo, TaskEnd } from './schedule/task-info.js'
 export type { Pem, TlsOptions } from './tls.js'
-export type { GlobalOptions, Limits, PeerInfo, TransferPolicy, WorkersOptions } from './options.js'
+export type { GlobalOptions, Limits, WorkersOptions } from './options.js'
 export type { CancelSignal } from './timer.js'
+export type { PeerInfo, TransferIsolation, TransferPolicy, TransferRules } from './transfer-policy.js'

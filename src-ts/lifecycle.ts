@@ -178,7 +178,7 @@ export class Lifecycle {
       if (starting) this.#failStart(globalStopped('start'))
       await this.#link?.close(starting ? 0 : drainMs)
     } finally {
-      await serving.pool?.close()
+      await serving.close()
       try {
         // A controller that is only coming up is closed as soon as it is there.
         const controller = await this.#startingController?.catch(() => null)

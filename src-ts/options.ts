@@ -9,22 +9,8 @@ import { type Duration, toInterval, toMilliseconds, toTimeout } from './duration
 import { invalidOption, show } from './errors.js'
 import type { Logger } from './logger.js'
 import { checkName, checkOptionNames } from './names.js'
+import { type CompleteTransfer, completeTransfer, type TransferPolicy } from './transfer-policy.js'
 import { type CompleteTls, completeTls, type TlsOptions } from './tls.js'
-
-/** The far end of a transferred function, as the controller attests it. */
-export interface PeerInfo {
-  /** Name of the node that calls. */
-  readonly name: string
-  /** The same user on the same machine, and so is the controller. */
-  readonly local: boolean
-}
-
-/** Who may send functions to this process. */
-export type TransferPolicy =
-  | 'local'
-  | 'off'
-  | { from: readonly string[]; isolation: 'inline' }
-  | ((peer: PeerInfo) => boolean)
 
 /** Options of a Global. An environment variable stands in where an option is left out, a default where both are. */
 export interface GlobalOptions {
@@ -43,8 +29,9 @@ export interface GlobalOptions {
   /** Limit of every call that names none; `null` waits. Env `DAFFI_TIMEOUT`. @default null */
   timeout?: Duration | null | undefined
   /**
-   * Who may send functions here: `'local'` is the same user on the same machine. `DAFFI_TRANSFER=off` beats everything.
-   * Functions from the network run inside this process, and `isolation: 'inline'` has to say so. @default 'local'
+   * Who may send functions here: `'local'` is the same user on the same machine, whose functions run inside this
+   * process. Those of a list of nodes run in processes of their own, unless `isolation` says otherwise.
+   * `DAFFI_TRANSFER=off` beats everything. @default 'local'
    */
   transfer?: TransferPolicy | undefined
   /** Shared secret of the controller and its nodes, in place of the cookie. Env `DAFFI_TOKEN`. @default none */
@@ -129,7 +116,7 @@ export interface CompleteOptions {
   initNode: boolean
   address: Address
   timeoutMs: number
-  transfer: TransferPolicy
+  transfer: CompleteTransfer
   token: string | null
   tls: CompleteTls | null
   cookiePath: string
@@ -254,17 +241,6 @@ export function isLoopback(host: string): boolean {
   return host.toLowerCase() === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
-/** Whether a policy lets a peer send functions here. */
-export function allowsTransfer(policy: TransferPolicy, peer: PeerInfo): boolean {
-  if (policy === 'off') return false
-  if (policy === 'local') return peer.local
-  if (typeof policy === 'function') return policy(peer) === true
-  return policy.from.some((pattern) => {
-    const literal = pattern.split('*').map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-    return new RegExp(`^${literal.join('.*')}$`, 'su').test(peer.name)
-  })
-}
-
 function completeAddress(
   options: GlobalOptions,
   env: Surroundings['env'],
@@ -356,30 +332,6 @@ function completeToken(option: string | null | undefined, fromEnv: string | unde
   if (typeof option !== 'string') throw invalidOption(`\`token\` is a ${typeof option}. Give a string.`)
   if (option === '') throw invalidOption('`token` is empty. Leave it out to use the cookie of this user.')
   return option
-}
-
-function completeTransfer(option: TransferPolicy | undefined, fromEnv: string | undefined): TransferPolicy {
-  if (fromEnv !== undefined && fromEnv !== 'off' && fromEnv !== 'local') {
-    throw invalidOption(`\`DAFFI_TRANSFER\` is ${show(fromEnv)}. Set it to 'off' or 'local'.`)
-  }
-  const policy = option ?? 'local'
-  if (typeof policy === 'object') {
-    checkOptionNames(policy, ['from', 'isolation'], '`transfer`')
-    if (!Array.isArray(policy.from) || !policy.from.every((name) => typeof name === 'string' && name !== '')) {
-      throw invalidOption(
-        `\`transfer.from\` is ${show(policy.from)}. Give a list of node names; \`*\` stands for any characters.`,
-      )
-    }
-    if (policy.isolation !== 'inline') {
-      throw invalidOption(
-        `\`transfer.isolation\` is ${show(policy.isolation)}. Sent functions run inside this process with all its rights: ` +
-          "say `isolation: 'inline'` if these nodes may do that.",
-      )
-    }
-  } else if (policy !== 'local' && policy !== 'off' && typeof policy !== 'function') {
-    throw invalidOption(`\`transfer\` is ${show(policy)}. Give 'local', 'off', { from, isolation } or a function.`)
-  }
-  return fromEnv === 'off' ? 'off' : policy
 }
 
 /** At 64 threads the memory of their heaps is what counts, and no machine has so many cores for one process. */

@@ -6,12 +6,14 @@ import { type CallbackRegistry, processRegistry } from './callback/registry.js'
 import { Refusal, type SystemCaller } from './callback/system.js'
 import { show, WireCode } from './errors.js'
 import type { Global } from './global.js'
+import { Isolation } from './isolation/isolation.js'
 import type { Logger } from './logger.js'
 import { Middlewares } from './middleware.js'
 import type { Link, Serve } from './native/link-types.js'
-import { allowsTransfer, type CompleteOptions } from './options.js'
+import type { CompleteOptions } from './options.js'
 import { Scheduler } from './schedule/scheduler.js'
 import { ThreadPool } from './threads/pool.js'
+import { allowsTransfer, isolationOf, type PeerInfo } from './transfer-policy.js'
 
 /** What serving asks of its Global. */
 export interface ServingHost {
@@ -34,6 +36,8 @@ export class Serving {
   /** The worker threads; `null` when callbacks run in this one. */
   readonly pool: ThreadPool | null
   readonly #host: ServingHost
+  /** What runs functions that others send; `null` when they run in this thread. */
+  readonly #isolation: Isolation | null
   /** What finds the callbacks: the pool in place of the registry. */
   readonly #callbacks: ThreadPool | CallbackRegistry
   #exposure: Exposure | null = null
@@ -43,6 +47,9 @@ export class Serving {
     this.#host = host
     this.pool = host.options.workers === null ? null : this.#makePool()
     this.#callbacks = this.pool ?? host.registry
+    const { limits, transfer } = host.options
+    const isIsolated = typeof transfer === 'object' && transfer.isolation !== 'inline'
+    this.#isolation = isIsolated ? new Isolation(transfer, limits) : null
   }
 
   /** Makes the end of the link that runs what arrives. */
@@ -66,9 +73,15 @@ export class Serving {
     this.#scheduler?.end()
   }
 
+  /** Ends threads, and what runs outside this one. */
+  async close(): Promise<void> {
+    await Promise.all([this.pool?.close(), this.#isolation?.close()])
+  }
+
   #callbackHost(): CallbackHost {
-    const { g, isSeated, log, options, source } = this.#host
+    const { g, isSeated, log, source } = this.#host
     const callbacks = this.#callbacks
+    const isolation = this.#isolation
     return {
       g,
       clock: source.clock,
@@ -76,9 +89,28 @@ export class Serving {
       middleware: isSeated ? new Middlewares() : source.middleware,
       lookup: (name) => callbacks.lookup(name),
       oneWayFailed: (thrown) => warnOfFailure(log, thrown),
-      allowsTransfer: (peer) => allowsTransfer(options.transfer, peer),
+      allowsTransfer: (peer, sha256) => this.#allowsTransfer(peer, sha256),
+      transferred: (peer, sha256, allowed) => this.#tellTransfer(peer, sha256, allowed),
+      runIsolated: isolation && ((text, args) => isolation.run(text, args)),
       system: (method, args, caller) => this.#answer(method, args, caller),
     }
+  }
+
+  #allowsTransfer(peer: PeerInfo, sha256: string | null): boolean {
+    const { log, options } = this.#host
+    try {
+      return allowsTransfer(options.transfer, peer, sha256)
+    } catch (error) {
+      log.error({ error }, 'The `transfer` policy threw, so a sent function was refused')
+      return false
+    }
+  }
+
+  /** Who sent what, for those who read the log later. The source is no part of it: it may hold anything. */
+  #tellTransfer({ name, local }: PeerInfo, sha256: string | null, allowed: boolean): void {
+    const isolation = isolationOf(this.#host.options.transfer)
+    const message = allowed ? 'a sent function runs' : 'a sent function was refused'
+    this.#host.log.info({ caller: name, local, sha256, isolation, allowed }, message)
   }
 
   #makePool(): ThreadPool {

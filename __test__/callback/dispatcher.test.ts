@@ -1,14 +1,14 @@
 import test from 'ava'
 import type { Respond } from '../../src-ts/native/link-types.js'
-import { Dispatcher } from '../../src-ts/callback/dispatcher.js'
+import { type CallbackHost, Dispatcher } from '../../src-ts/callback/dispatcher.js'
 import { findContext, getContext } from '../../src-ts/callback/context.js'
 import type { AnyFunction } from '../../src-ts/callback/callback.js'
-import { prepareSource } from '../../src-ts/callback/transfer-source.js'
+import { hashOf, prepareSource } from '../../src-ts/callback/transfer-source.js'
 import { systemClock } from '../../src-ts/clock.js'
 import { errorFromWire, WireCode } from '../../src-ts/errors.js'
 import type { Global } from '../../src-ts/global.js'
 import { Middlewares } from '../../src-ts/middleware.js'
-import type { PeerInfo } from '../../src-ts/options.js'
+import type { PeerInfo } from '../../src-ts/transfer-policy.js'
 
 interface Outcome {
   slot: number
@@ -17,23 +17,30 @@ interface Outcome {
   value: unknown
 }
 
+type Told = Parameters<CallbackHost['transferred']>
+
 interface Served {
   dispatcher: Dispatcher
   outcomes: Outcome[]
   /** What one-way calls threw. */
   thrown: unknown[]
   peers: PeerInfo[]
+  audit: Told[]
   /** A request of node 2, `b`, under its own slot; callbacks have the ids of their order. */
   call(name: string, args?: unknown, options?: { reply?: boolean; timeoutMs?: number }): number
 }
 
 const g = { processName: 'own' } as Global
 
-function serve(fns: Record<string, AnyFunction>, { maxRunning = 100, allows = true, withG = false } = {}): Served {
+function serve(
+  fns: Record<string, AnyFunction>,
+  { maxRunning = 100, allows = true, withG = false, runIsolated = null as CallbackHost['runIsolated'] } = {},
+): Served {
   const ids = Object.keys(fns)
   const outcomes: Outcome[] = []
   const thrown: unknown[] = []
   const peers: PeerInfo[] = []
+  const audit: Told[] = []
   const host = {
     g,
     clock: systemClock,
@@ -47,6 +54,8 @@ function serve(fns: Record<string, AnyFunction>, { maxRunning = 100, allows = tr
       peers.push(peer)
       return allows
     },
+    transferred: (...told: Told) => audit.push(told),
+    runIsolated,
     system: () => undefined,
   }
   const names = {
@@ -64,7 +73,7 @@ function serve(fns: Record<string, AnyFunction>, { maxRunning = 100, allows = tr
     dispatcher.request(ids.indexOf(name) + 1 || 99, args, 2, slot, reply ? 7 : 0, reply, timeoutMs, true)
     return slot
   }
-  return { dispatcher, outcomes, thrown, peers, call }
+  return { dispatcher, outcomes, thrown, peers, audit, call }
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -312,9 +321,71 @@ test('a function that was sent runs, and its hash alone runs it again', (t) => {
 })
 
 test('functions of a peer that may not send any are refused before they are looked at', (t) => {
-  const { dispatcher, outcomes } = serve({}, { allows: false })
+  const { dispatcher, outcomes, audit } = serve({}, { allows: false })
   dispatcher.transfer('anything', 2, false, 1, 7, 0)
   t.deepEqual(outcomes, [{ slot: 1, generation: 7, code: WireCode.TransferNotAllowed, value: null }])
+  const hash = '0'.repeat(64)
+  dispatcher.transfer([hash, 'no function', []], 2, false, 1, 7, 0)
+  t.is(outcomes.at(-1)?.code, WireCode.TransferNotAllowed)
+  t.deepEqual(audit, [
+    [{ name: 'b', local: false }, null, false],
+    [{ name: 'b', local: false }, hash, false],
+  ])
+})
+
+test('each function that was let in is told with its hash, and each refused one, but not a hash without its source', (t) => {
+  const { dispatcher, audit } = serve({})
+  const { hash, text } = prepareSource(() => 1)
+  const peer = { name: 'b', local: true }
+  dispatcher.transfer([hash, null, []], 2, true, 1, 7, 0)
+  t.deepEqual(audit, [])
+  dispatcher.transfer([hash, text, []], 2, true, 1, 7, 0)
+  dispatcher.transfer([hash, null, []], 2, true, 1, 7, 0)
+  dispatcher.transfer(['0'.repeat(64), text, []], 2, true, 1, 7, 0)
+  dispatcher.transfer([hash.toUpperCase(), text, []], 2, true, 1, 7, 0)
+  t.deepEqual(audit, [
+    [peer, hash, true],
+    [peer, hash, true],
+    [peer, '0'.repeat(64), false],
+    [peer, null, false],
+  ])
+})
+
+test('isolated sources are handed on as text, neither parsed nor compiled here', async (t) => {
+  const runs: unknown[] = []
+  const runIsolated = (text: string, args: readonly unknown[]): Promise<unknown> => {
+    runs.push([text, args, getContext().caller])
+    return Promise.resolve('elsewhere')
+  }
+  const { dispatcher, outcomes } = serve({}, { runIsolated })
+  const text = 'no JavaScript at all'
+  dispatcher.transfer([hashOf(text), text, [1]], 2, true, 1, 7, 0)
+  dispatcher.transfer([hashOf(text), null, [2]], 2, true, 2, 7, 0)
+  t.is(dispatcher.running, 2)
+  await turn()
+  t.deepEqual(outcomes, [ended('elsewhere', 1), ended('elsewhere', 2)])
+  t.deepEqual(runs, [
+    [text, [1], 'b'],
+    [text, [2], 'b'],
+  ])
+})
+
+test('a source of 10 MB is refused before it is hashed, parsed or handed on', (t) => {
+  const { dispatcher, outcomes, audit } = serve({}, { runIsolated: () => Promise.resolve('ran') })
+  const text = `() => '${'x'.repeat(10_000_000)}'`
+  dispatcher.transfer(['0'.repeat(64), text, []], 2, true, 1, 7, 0)
+  t.like(outcomes[0], { code: WireCode.RemoteError, value: { name: 'PayloadTooLargeError' } })
+  t.is(audit[0]?.[2], false)
+})
+
+test('sources are kept up to so many characters, the oldest goes first', (t) => {
+  const { dispatcher, outcomes } = serve({})
+  const texts = Array.from({ length: 20 }, (_, index) => `() => /*${'x'.repeat(1_000_000)}*/ ${index}`)
+  for (const text of texts) dispatcher.transfer([hashOf(text), text, []], 2, true, 1, 7, 0)
+  outcomes.splice(0)
+  for (const text of texts) dispatcher.transfer([hashOf(text), null, []], 2, true, 1, 7, 0)
+  const codes = outcomes.map(({ code }) => code)
+  t.deepEqual(codes, [...new Array(4).fill(WireCode.UnknownSource), ...new Array(16).fill(0)])
 })
 
 test('a transfer of another form, with a wrong hash or a text that is no function is answered and not kept', (t) => {

@@ -30,6 +30,8 @@ function serve(
     },
     oneWayFailed: (error: unknown) => thrown.push(error),
     allowsTransfer: () => false,
+    transferred: () => undefined,
+    runIsolated: null,
     system,
   }
   const names = { names: new Map([[1, 'slow']]), nodeName: (index: number) => `n${index}`, controller: 3 }

@@ -3,7 +3,6 @@ import type { Clock } from '../clock.js'
 import { type DaffiError, WireCode } from '../errors.js'
 import { type IncomingMiddleware, type Middlewares, withIncoming } from '../middleware.js'
 import type { Inbound, Names, Ports, Respond } from '../native/link-types.js'
-import type { PeerInfo } from '../options.js'
 import { describeError } from '../payload/remote-error.js'
 import { answerOf } from './answer.js'
 import type { AnyFunction } from './callback.js'
@@ -11,10 +10,10 @@ import { CallContext, runInContext } from './context.js'
 import type { RegisteredCallback } from './registry.js'
 import { StreamCall } from './stream-call.js'
 import { Refusal, type SystemCaller } from './system.js'
-import { compileSource, hashOf } from './transfer-source.js'
+import { type Sent, type TransferHost, Transfers } from './transfers.js'
 
 /** What the dispatcher asks of the Global it serves. */
-export interface CallbackHost {
+export interface CallbackHost extends TransferHost {
   /** The Global itself, the first argument of callbacks with `withG`. */
   readonly g: CallContext['g']
   /** Where deadlines get their time from. */
@@ -24,8 +23,6 @@ export interface CallbackHost {
   lookup(name: string): RegisteredCallback | undefined
   /** A callback that was called without result threw: nobody else hears of it. */
   oneWayFailed(thrown: unknown): void
-  /** Whether a function sent by this peer may run here. */
-  allowsTransfer(peer: PeerInfo): boolean
   /** Answers a system call with a value or a promise; throws a {@link Refusal}. */
   system(method: string, args: readonly unknown[], caller: SystemCaller): unknown
 }
@@ -57,7 +54,7 @@ export class Dispatcher implements Inbound {
   /** Callbacks whose synchronous part runs, or that are about to be counted as running. */
   #starting = 0
   readonly #idle = new Set<() => void>()
-  readonly #sources = new Map<string, AnyFunction>()
+  readonly #transfers: Transfers
   #oneWay = 0
   /** What {@link Dispatcher.invoke} began, under numbers below zero, too. */
   readonly #own = new Map<number, OwnRun>()
@@ -67,6 +64,7 @@ export class Dispatcher implements Inbound {
     this.#names = names
     this.#maxRunning = maxRunning
     this.#ports = ports
+    this.#transfers = new Transfers(host)
     this.#respond = (slot, generation, code, value) => {
       if (slot < 0) this.#settleOwn(slot, code, value)
       else respond(slot, generation, code, value)
@@ -182,30 +180,14 @@ export class Dispatcher implements Inbound {
 
   /** A function has arrived, or the hash of one that came before: `[hash, text or null, args]`. */
   transfer(payload: unknown, node: number, local: boolean, slot: number, generation: number, timeoutMs: number): void {
-    const caller = this.#names.nodeName(node) ?? ''
-    if (!this.#host.allowsTransfer({ name: caller, local })) {
-      this.#respond(slot, generation, WireCode.TransferNotAllowed, null)
+    let sent: Sent
+    try {
+      sent = this.#transfers.take(payload, { name: this.#names.nodeName(node) ?? '', local })
+    } catch (thrown) {
+      this.#failed(thrown, slot, generation, true)
       return
     }
-    const [hash, text, args] = Array.isArray(payload) ? payload : []
-    if (typeof hash !== 'string' || (text !== null && typeof text !== 'string') || !Array.isArray(args)) {
-      this.#respond(slot, generation, WireCode.PayloadRejected, null)
-      return
-    }
-    let fn = this.#sources.get(hash)
-    if (fn === undefined) {
-      if (text === null) {
-        this.#respond(slot, generation, WireCode.UnknownSource, null)
-        return
-      }
-      try {
-        fn = this.#compile(text, hash)
-      } catch (error) {
-        this.#respond(slot, generation, WireCode.RemoteError, describeError(error))
-        return
-      }
-    }
-    this.#run('transferAndCall', fn, args, node, slot, generation, true, timeoutMs)
+    this.#run('transferAndCall', sent.fn, sent.args, node, slot, generation, true, timeoutMs)
   }
 
   /** The caller no longer waits. It is answered at once, so that its slot is free; the callback's signal aborts. */
@@ -370,16 +352,6 @@ export class Dispatcher implements Inbound {
   #wakeIdle(): void {
     if (this.#isIdle) for (const done of [...this.#idle]) done()
   }
-
-  #compile(text: string, hash: string): AnyFunction {
-    if (hashOf(text) !== hash)
-      throw new TypeError('the source of a transferred function does not have the hash it came with')
-    const fn = compileSource(text)
-    // The sender sends again what is no longer here.
-    if (this.#sources.size >= MAX_SOURCES) this.#sources.delete(this.#sources.keys().next().value as string)
-    this.#sources.set(hash, fn)
-    return fn
-  }
 }
 
 function callerLeft(): DOMException {
@@ -399,6 +371,3 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof (value as { then?: unknown }).then === 'function'
   )
 }
-
-/** Transferred functions that are kept compiled. */
-const MAX_SOURCES = 1024

@@ -91,6 +91,17 @@ export function countParameters(fn: AnyFunction): number {
   }
 }
 
+/**
+ * Refuses a text that arrived and is longer than any function.
+ *
+ * @throws {PayloadTooLargeError} It has more than 1 MiB.
+ */
+export function checkSize(text: string): void {
+  const bytes = Buffer.byteLength(text)
+  if (bytes <= MAX_SOURCE_BYTES) return
+  throw new PayloadTooLargeError(`A sent function has ${bytes} bytes, the limit is ${MAX_SOURCE_BYTES}.`)
+}
+
 /** SHA-256 in hex. */
 export function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('hex')
@@ -234,10 +245,7 @@ function withCaptures(text: string, names: readonly string[]): string {
 }
 
 function compile(text: string, hash: string): AnyFunction {
-  const bytes = Buffer.byteLength(text)
-  if (bytes > MAX_SOURCE_BYTES) {
-    throw new PayloadTooLargeError(`A sent function has ${bytes} bytes, the limit is ${MAX_SOURCE_BYTES}.`)
-  }
+  checkSize(text)
   const node = parseFunction(text)
   if (typeof node === 'string') throw new SerializationError(`A sent function is refused: ${node}.`)
   // Not a sandbox: the text runs with all rights of this process, which the transfer policy allowed before.
