@@ -13,6 +13,9 @@ const RUNNERS = {
 /** How often `test:long` repeats the suite: a race that shows once in ten runs has a good chance to show here. */
 const LONG_ROUNDS = 10
 
+/** Faults and load under which figures are measured: too long, and too near to the machine's limits, for each change. */
+const LONG_TESTS = '__test__/long/ava.config.mjs'
+
 await main(async () => {
   const [kind = 'all', ...rest] = process.argv.slice(2).filter((argument) => argument !== '--')
   const known = kind in RUNNERS
@@ -76,7 +79,7 @@ async function testRust(more, long) {
   return settled(count, run('cargo test', 'cargo', args, { onLine, env }))
 }
 
-async function testTs(more) {
+async function testTs(more, long) {
   const count = { passed: 0, failed: 0 }
   const inFailure = block(/^not ok /, /^ok /)
   const onLine = (line) => {
@@ -87,7 +90,9 @@ async function testTs(more) {
     else if (line.startsWith('ok ')) console.log(line.replace(/^ok \d+ - /, 'ok  '))
     else if (/^\s*#/.test(line)) console.log(line)
   }
-  return settled(count, run('ava', 'ava', ['--tap', ...more], { onLine, env: { FORCE_COLOR: '0' } }))
+  const options = { onLine, env: { FORCE_COLOR: '0' } }
+  await settled(count, run('ava', 'ava', ['--tap', ...more], options))
+  return long ? settled(count, run('ava', 'ava', ['--tap', '--config', LONG_TESTS], options)) : count
 }
 
 async function testTypes() {

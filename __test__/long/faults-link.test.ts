@@ -1,0 +1,202 @@
+/** Bad networks between a node and its controller (RELIABILITY F6): whatever they do, all that is under way ends. */
+import { createHash } from 'node:crypto'
+import test, { type ExecutionContext } from 'ava'
+import { Global } from 'daffi'
+import { type ChaosProxy, startChaosProxy, type Toxic } from '../helpers/chaos-proxy.js'
+import {
+  beats,
+  type FaultCaller,
+  knowsAll,
+  nothingLeft,
+  startAll,
+  startCaller,
+  startFaultNode,
+  startInnocents,
+} from '../helpers/in-flight.js'
+import {
+  atMost,
+  type Callbacks,
+  codeOf,
+  freshPlace,
+  type Place,
+  type Process,
+  startWorker,
+  transports,
+  type Transport,
+} from '../helpers/process.js'
+
+interface Setting {
+  at: Place
+  proxy: ChaosProxy
+  /** Its connection goes through the proxy. */
+  node: Process
+  g: FaultCaller
+}
+
+/** The node `w1` behind a proxy, `w2` and a caller beside it. */
+async function start(t: ExecutionContext, transport: Transport): Promise<Setting> {
+  const own = { ...(await freshPlace(t, transport)), ...beats, initController: true, initNode: false }
+  const { at } = await startWorker(t, own)
+  const chaos = await startChaosProxy(t, at)
+  const places = { w1: chaos.at, w2: at }
+  const [node] = (await Promise.all(
+    Object.entries(places).map(([processName, place]) => startFaultNode(t, { ...place, ...beats, processName })),
+  )) as [Process, Process]
+  const g = await startCaller(t, { ...at, ...beats })
+  await knowsAll(g, 'w1', 'w2')
+  return { at, proxy: chaos.proxy, node, g }
+}
+
+/** Starts a node behind a connection that ends after `bytes`, until `heals` says that it has; gives how that went. */
+async function startCutOff(
+  t: ExecutionContext,
+  to: Place,
+  direction: 'upstream' | 'downstream',
+  bytes: number,
+  heals: boolean,
+): Promise<string> {
+  const { proxy, at } = await startChaosProxy(t, to, bytes)
+  const heal = proxy.add(direction, { type: 'limit_data', bytes })
+  const g = new Global<Callbacks>({ ...at, connectTimeout: heals ? 5000 : 300, reconnect: { min: 10, max: 50 } })
+  t.teardown(() => g.stop({ drain: 0 }))
+  const started = codeOf(g.ready)
+  if (heals) {
+    const pause = (): Promise<null> => new Promise((settle) => setTimeout(settle, 5, null))
+    while (proxy.connectedAt.length < 2 && (await Promise.race([started, pause()])) === null);
+    heal()
+  }
+  const code = await started
+  if (code !== 'none') return code
+  // A cut behind the handshake is met by the first call.
+  const sum = g.node('innocent worker').call.add(bytes, 1)
+  return heals ? `sum ${await sum.fg({ retry: { attempts: 50, delay: 20 } })}` : await codeOf(sum)
+}
+
+for (const transport of transports) {
+  test.serial(`a handshake that is cut anywhere ends typed, or in the next attempt, over ${transport}`, async (t) => {
+    const own = { ...(await freshPlace(t, transport)), initController: true, initNode: false }
+    const { at } = await startWorker(t, own)
+    const innocents = await startInnocents(t, at)
+    const offsets = Array.from({ length: 21 }, (_, index) => index * 10)
+    const begun = performance.now()
+    for (const heals of [false, true]) {
+      for (const direction of ['upstream', 'downstream'] as const) {
+        const outcomes = await Promise.all(offsets.map((bytes) => startCutOff(t, at, direction, bytes, heals)))
+        // Over UNIX the node has said all after about 190 bytes.
+        const isPast = (bytes: number): boolean => transport === 'unix' && direction === 'upstream' && bytes > 150
+        const expected = offsets.map((bytes, index) => {
+          if (heals) return `sum ${bytes + 1}`
+          return isPast(bytes) && outcomes[index] === 'ERR_CONNECTION_LOST' ? outcomes[index] : 'ERR_CONNECT_TIMEOUT'
+        })
+        t.deepEqual(outcomes, expected, `${direction}, ${heals ? 'healed' : 'cut for good'}`)
+      }
+    }
+    atMost(t, `last of ${offsets.length * 4} handshakes`, performance.now() - begun, 6000)
+    await innocents.unharmed(t)
+  })
+
+  test.serial(`pieces of one byte, 200 ms of latency and 64 KiB a second are borne, over ${transport}`, async (t) => {
+    const { at, proxy, node, g } = await start(t, transport)
+    const innocents = await startInnocents(t, at)
+    const w1 = g.node('w1').call
+    const toxics: [Toxic, number][] = [
+      [{ type: 'slicer', averageSize: 1 }, 5000],
+      [{ type: 'latency', latency: 200, jitter: 50 }, 100_000],
+      [{ type: 'bandwidth', rate: 64 * 1024 }, 40_000],
+    ]
+    for (const [toxic, length] of toxics) {
+      const end = proxy.both(toxic)
+      const begun = performance.now()
+      const sent = Buffer.from(Array.from({ length }, (_, index) => index % 253))
+      const sums = Array.from({ length: 20 }, (_, index) => w1.add(index, 1).fg())
+      const read = async (): Promise<number> => {
+        let count = 0
+        for await (const item of g.call.range(300).stream({ node: 'w1' })) t.is(item, count++)
+        return count
+      }
+      const [digest, bytes, count] = await Promise.all([w1.digest(sent).fg(), w1.bytes(length, 7).fg(), read()])
+      t.is(digest, createHash('sha256').update(sent).digest('hex'))
+      t.true(Buffer.alloc(length, 7).equals(bytes))
+      t.is(count, 300)
+      t.deepEqual(
+        await Promise.all(sums),
+        sums.map((_, index) => index + 1),
+      )
+      t.is(await codeOf(w1.hangQuietly().fg({ timeout: 100 })), 'ERR_CALL_TIMEOUT')
+      t.log(`${toxic.type}: ${(performance.now() - begun).toFixed(0)} ms`)
+      end()
+    }
+    t.deepEqual([proxy.connectedAt.length, node.lines.filter((line) => line.startsWith('disconnected'))], [1, []])
+    await nothingLeft(t, g, 'w2')
+    await innocents.unharmed(t)
+  })
+
+  test.serial(`all that is under way ends when its node is behind a cut network, over ${transport}`, async (t) => {
+    const { at, proxy, node, g } = await start(t, transport)
+    const innocents = await startInnocents(t, at)
+    const { ended, task, sourceEnded } = await startAll(g, node, 'w1', 20)
+    const [cut, from] = [performance.now(), node.lines.length]
+    const heal = proxy.both({ type: 'blackhole' })
+    const endings = await ended
+    const limit = beats.heartbeat.dead + 250
+    atMost(t, 'last of 23 ended', Math.max(...endings.map((ending) => ending.at)) - cut, limit)
+    t.deepEqual([...new Set(endings.map(({ code }) => code))], ['ERR_NODE_LOST'])
+    t.true(sourceEnded())
+    await Promise.all([node.line('disconnected', from), node.line('aborted', from)])
+    t.log(`the node knew ${(performance.now() - cut).toFixed(0)} ms after the cut at the latest`)
+    // The task goes on without a network.
+    const ticks = (): number => node.lines.filter((line) => line.startsWith('tick')).length
+    const before = ticks()
+    await node.line(`tick ${before + 10}`)
+
+    const healed = performance.now()
+    heal()
+    await node.line('connected', from)
+    await knowsAll(g, 'w1')
+    t.is(await g.node('w1').call.add(1, 2), 3)
+    atMost(t, 'node back after the network', performance.now() - healed, 3000)
+    t.true(((await task.info())?.runs ?? 0) >= before + 9)
+    t.is(task.status, 'active')
+    t.true(await task.cancel())
+    await nothingLeft(t, g, 'w1')
+    await innocents.unharmed(t)
+  })
+
+  test.serial(
+    `all that is under way ends at once with a connection that is reset or cut, over ${transport}`,
+    async (t) => {
+      const { at, proxy, node } = await start(t, transport)
+      const innocents = await startInnocents(t, at)
+      const through = await startChaosProxy(t, at)
+      // Here the caller is behind the bad network.
+      const g = await startCaller(t, { ...through.at, ...beats })
+      const toxics: Toxic[] = [
+        { type: 'reset_peer', timeout: 0 },
+        { type: 'limit_data', bytes: 100 },
+        { type: 'timeout', timeout: 50 },
+      ]
+      for (const toxic of toxics) {
+        await knowsAll(g, 'w1', 'w2')
+        const { ended, task, sourceEnded } = await startAll(g, node, 'w1', 20)
+        const again = new Promise<void>((settle) => void g.once('connected', () => settle()))
+        const [begun, from] = [performance.now(), node.lines.length]
+        const end = through.proxy.add('upstream', toxic)
+        // What makes the limit pass 100 bytes.
+        const answer = codeOf(g.node('w1').call.echo('x'.repeat(200)))
+        const endings = await ended
+        atMost(t, `${toxic.type}: last of 23 ended`, Math.max(...endings.map(({ at: time }) => time)) - begun, 250)
+        t.deepEqual([...new Set(endings.map(({ code }) => code))], ['ERR_CONNECTION_LOST'])
+        t.is(await answer, 'ERR_CONNECTION_LOST')
+        t.true(sourceEnded())
+        await node.line('aborted', from)
+        end()
+        await again
+        await g.waitProcess('w1')
+        t.true(await task.cancel())
+        await nothingLeft(t, g, 'w1')
+      }
+      t.is(proxy.connectedAt.length, 1)
+      await innocents.unharmed(t)
+    },
+  )
+}
