@@ -186,7 +186,8 @@ for (const transport of transports) {
         const endings = await ended
         atMost(t, `${toxic.type}: last of 23 ended`, Math.max(...endings.map(({ at: time }) => time)) - begun, 250)
         t.deepEqual([...new Set(endings.map(({ code }) => code))], ['ERR_CONNECTION_LOST'])
-        t.is(await answer, 'ERR_CONNECTION_LOST')
+        // A reset comes at any moment: this call may just have been answered.
+        if (toxic.type !== 'reset_peer' || (await answer) !== 'none') t.is(await answer, 'ERR_CONNECTION_LOST')
         t.true(sourceEnded())
         await node.line('aborted', from)
         end()
