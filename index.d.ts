@@ -319,31 +319,6 @@ declare class ScheduledTask implements AsyncDisposable {
     [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** How a stream went. */
-interface StreamSummary {
-    /** Items that were sent; where nothing was, those that came. */
-    readonly items: number;
-    /** Names of the nodes that took part to the end. */
-    readonly receivers: readonly string[];
-    /** Nodes that failed on the way, with `onReceiverError: 'drop'`; without a prototype. */
-    readonly errors: Readonly<Record<string, unknown>>;
-}
-/**
- * A stream under way. Awaited, it is how it went: all items taken by all receivers. Iterated, once, it gives what a
- * generator callback yields; `break` ends it at the other side, too.
- */
-declare class StreamResult<T> implements PromiseLike<StreamSummary>, AsyncIterable<T>, AsyncDisposable {
-    #private;
-    /** @throws {GlobalContextError} It is read already. */
-    [Symbol.asyncIterator](): AsyncIterableIterator<T>;
-    /** Ends the stream here and at the other side; awaiting it rejects with `reason`, an AbortError by default. */
-    cancel(reason?: unknown): void;
-    then<A = StreamSummary, B = never>(onValue?: ((value: StreamSummary) => A | PromiseLike<A>) | null, onError?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B>;
-    catch<B = never>(onError?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<StreamSummary | B>;
-    finally(onEnd?: (() => void) | null): Promise<StreamSummary>;
-    [Symbol.asyncDispose](): Promise<void>;
-}
-
 /** Calling again after a failure: the policy and the loop. */
 
 /** Class of an error, as in `instanceof`. */
@@ -368,6 +343,31 @@ interface RetryPlan {
     readonly attempts: number;
     readonly maxElapsedMs: number;
     readonly delayMs: (attempts: number) => number;
+}
+
+/** How a stream went. */
+interface StreamSummary {
+    /** Items that were sent; where nothing was, those that came. */
+    readonly items: number;
+    /** Names of the nodes that took part to the end. */
+    readonly receivers: readonly string[];
+    /** Nodes that failed on the way, with `onReceiverError: 'drop'`; without a prototype. */
+    readonly errors: Readonly<Record<string, unknown>>;
+}
+/**
+ * A stream under way. Awaited, it is how it went: all items taken by all receivers. Iterated, once, it gives what a
+ * generator callback yields; `break` ends it at the other side, too.
+ */
+declare class StreamResult<T> implements PromiseLike<StreamSummary>, AsyncIterable<T>, AsyncDisposable {
+    #private;
+    /** @throws {InitializationError} It is read already. */
+    [Symbol.asyncIterator](): AsyncIterableIterator<T>;
+    /** Ends the stream here and at the other side; awaiting it rejects with `reason`, an AbortError by default. */
+    cancel(reason?: unknown): void;
+    then<A = StreamSummary, B = never>(onValue?: ((value: StreamSummary) => A | PromiseLike<A>) | null, onError?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B>;
+    catch<B = never>(onError?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<StreamSummary | B>;
+    finally(onEnd?: (() => void) | null): Promise<StreamSummary>;
+    [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** How a call runs: the modifiers, their options, and the checked plans made of these. */

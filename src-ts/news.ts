@@ -30,7 +30,7 @@ export class News {
   }
 
   forget<Event extends keyof GlobalEvents>(event: Event, listener: Listener<Event>): void {
-    this.#listeners.remove(checkEvent(event, 'on()'), listener)
+    this.#listeners.remove(checkEvent(event, 'off()'), listener)
   }
 
   /** What is told from now on, one event after the other. */

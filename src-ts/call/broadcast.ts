@@ -3,17 +3,16 @@
  * gathers the answers, so that each node's loss, failure and cancel is known exactly and the controller keeps nothing.
  */
 import { limitingContext } from '../callback/context.js'
-import { BroadcastError, DaffiError, errorFromWire, plural, UnableToFindCandidateError, WireCode } from '../errors.js'
+import { BroadcastError, DaffiError, plural, UnableToFindCandidateError } from '../errors.js'
 import { type OutgoingKind, runOutgoing } from '../middleware.js'
 import type { Link } from '../native/link-types.js'
-import { unknownMethod } from '../native/refusals.js'
 import type { CancelSignal } from '../timer.js'
 import { Cancellation } from './async-result.js'
 import type { CallSource } from './call.js'
 import { inherit, remaining } from './inherit.js'
 import type { BroadcastPlan } from './modifiers.js'
 import { retry } from './retry.js'
-import { delay, delayUntil, follow, indexOf, linkWithin } from './waiting.js'
+import { delay, delayUntil, follow, indexOf, linkWithin, receivers } from './waiting.js'
 
 /** Sends a call to every other node that has the callback; what it gives follows `plan`. */
 export function broadcast(
@@ -51,31 +50,6 @@ async function post(source: CallSource, method: string, args: readonly unknown[]
     return runOutgoing(chain, call, source, (name, given) => link.post(name, given, indexOf(link, name, node)))
   })
   await Promise.all(posts)
-}
-
-/** The nodes that a broadcast goes to, by name and by index, in the order in which this node learnt of them. */
-interface Receivers {
-  readonly names: string[]
-  readonly indexes: number[]
-}
-
-/** @throws {UnableToFindCandidateError} There are none. */
-function receivers(link: Link, method: string): Receivers {
-  const own = link.nodeIndex
-  if (own === 0) throw errorFromWire(WireCode.ConnectionLost, { method, executed: 'no' })
-  const names: string[] = []
-  const indexes: number[] = []
-  let ownName = ''
-  for (const [name, callbacks] of link.nodes()) {
-    const index = link.indexOf(name) as number
-    if (index === own) ownName = name
-    else if (callbacks.has(method)) {
-      names.push(name)
-      indexes.push(index)
-    }
-  }
-  if (names.length === 0) throw unknownMethod(method, link.nodes(), ownName)
-  return { names, indexes }
 }
 
 /** Sends to all and gathers what each node comes to. */

@@ -12,7 +12,6 @@ import { AsyncResult, Cancellation } from './async-result.js'
 import { broadcast } from './broadcast.js'
 import { inherit, remaining } from './inherit.js'
 import {
-  GIVE_MODIFIER,
   type BgOptions,
   type BgWithoutResultOptions,
   type BroadcastOptions,
@@ -21,6 +20,7 @@ import {
   type BroadcastWithoutResultOptions,
   type CallPlan,
   type FgOptions,
+  GIVE_MODIFIER,
   type ItemOf,
   type Modifier,
   planBg,

@@ -5,8 +5,8 @@ import { checkName, checkOptionNames } from '../names.js'
 import { type PeriodOptions, type PeriodPlan, planPeriod } from '../schedule/period.js'
 import type { ScheduledTask } from '../schedule/scheduled-task.js'
 import type { AsyncResult } from './async-result.js'
-import type { StreamResult } from './stream.js'
 import { planRetry, type RetryOptions, type RetryPlan } from './retry.js'
+import type { StreamResult } from './stream.js'
 
 /** Options of FG: wait for the result. */
 export interface FgOptions {

@@ -1,16 +1,16 @@
 /** STREAM: items to all nodes that have a callback, items that a generator yields, or both at once. */
 import { limitingContext } from '../callback/context.js'
-import { ConnectionLostError, errorFromWire, invalidOption, show, WireCode } from '../errors.js'
-import type { Link, OpenStream, StreamEvents } from '../native/link-types.js'
+import { ConnectionLostError, errorFromWire, invalidOption, show } from '../errors.js'
 import { runOutgoing } from '../middleware.js'
-import { unknownMethod, unsent } from '../native/refusals.js'
+import type { Link, OpenStream, StreamEvents } from '../native/link-types.js'
+import { unsent } from '../native/refusals.js'
 import { ItemsNotSent } from '../stream/flow.js'
 import { Inflow, InLane } from '../stream/inflow.js'
 import { Outflow, type OutLane, type Source } from '../stream/outflow.js'
 import { Cancellation } from './async-result.js'
 import type { CallSource } from './call.js'
 import type { StreamPlan } from './modifiers.js'
-import { follow, indexOf, linkWithin } from './waiting.js'
+import { follow, indexOf, linkWithin, receivers } from './waiting.js'
 
 /** How a stream went. */
 export interface StreamSummary {
@@ -41,7 +41,7 @@ export class StreamResult<T> implements PromiseLike<StreamSummary>, AsyncIterabl
     done.catch(() => undefined)
   }
 
-  /** @throws {GlobalContextError} It is read already. */
+  /** @throws {InitializationError} It is read already. */
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
     if (this.#isRead) {
       throw invalidOption('A stream can be read once, and this one was. Call again for another.')
@@ -219,17 +219,8 @@ class StreamRun {
       return [['', 0]]
     }
     if (node !== null) return [[node, index]]
-    const own = link.nodeIndex
-    const targets: [string, number][] = []
-    let ownName = ''
-    for (const [name, callbacks] of link.nodes()) {
-      const at = link.indexOf(name) as number
-      if (at === own) ownName = name
-      else if (callbacks.has(method)) targets.push([name, at])
-    }
-    if (own === 0) throw errorFromWire(WireCode.ConnectionLost, { method, executed: 'no' })
-    if (targets.length === 0) throw unknownMethod(method, link.nodes(), ownName)
-    return targets
+    const { names, indexes } = receivers(link, method)
+    return names.map((name, at) => [name, indexes[at] as number])
   }
 
   async #openOne(link: Link, name: string, index: number): Promise<void> {

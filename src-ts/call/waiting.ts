@@ -1,7 +1,8 @@
-/** What a call waits for before it is sent: its Global, its moment, the signals that end it. */
+/** What a call needs before it is sent: its Global, its moment, the nodes it goes to, the signals that end it. */
 import type { Clock } from '../clock.js'
 import { callTimeout, errorFromWire, WireCode } from '../errors.js'
 import type { Link } from '../native/link-types.js'
+import { unknownMethod } from '../native/refusals.js'
 import { type CancelSignal, startTimer, waitUntil } from '../timer.js'
 import type { Cancellation } from './async-result.js'
 import type { CallSource } from './call.js'
@@ -63,4 +64,32 @@ export function indexOf(link: Link, method: string, node: string | null): number
   const index = link.indexOf(node)
   if (index === undefined) throw errorFromWire(WireCode.NoSuchNode, { method, node })
   return index
+}
+
+/** The nodes that a broadcast or a stream goes to, by name and by index, in the order in which this node learnt of them. */
+interface Receivers {
+  readonly names: string[]
+  readonly indexes: number[]
+}
+
+/**
+ * All other nodes that have a callback.
+ * @throws {UnableToFindCandidateError} There are none.
+ */
+export function receivers(link: Link, method: string): Receivers {
+  const own = link.nodeIndex
+  if (own === 0) throw errorFromWire(WireCode.ConnectionLost, { method, executed: 'no' })
+  const names: string[] = []
+  const indexes: number[] = []
+  let ownName = ''
+  for (const [name, callbacks] of link.nodes()) {
+    const index = link.indexOf(name) as number
+    if (index === own) ownName = name
+    else if (callbacks.has(method)) {
+      names.push(name)
+      indexes.push(index)
+    }
+  }
+  if (names.length === 0) throw unknownMethod(method, link.nodes(), ownName)
+  return { names, indexes }
 }

@@ -8,6 +8,7 @@ import { answerOf } from './answer.js'
 import type { AnyFunction } from './callback.js'
 import { CallContext, runInContext } from './context.js'
 import type { RegisteredCallback } from './registry.js'
+import { isThenable } from './schema.js'
 import { StreamCall } from './stream-call.js'
 import { Refusal, type SystemCaller } from './system.js'
 import { type Sent, type TransferHost, Transfers } from './transfers.js'
@@ -362,12 +363,4 @@ function callerLeft(): DOMException {
 function stop(running: Running, reason: unknown): void {
   running.context.abort(reason)
   running.stream?.stop({ reason })
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    (typeof value === 'object' || typeof value === 'function') &&
-    value !== null &&
-    typeof (value as { then?: unknown }).then === 'function'
-  )
 }
