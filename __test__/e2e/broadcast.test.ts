@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import test, { type ExecutionContext } from 'ava'
 import { BROADCAST, BroadcastError, DaffiError, type RemoteCallError, TimeoutError } from 'daffi'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   type Caller,
   codeOf,
   freshPlace,

@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { type Global, TimeoutError } from 'daffi'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   codeOf,
   freshPlace,
   type Place,

@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events'
 import { existsSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   codeOf,
   freshPlace,
   type Place,

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import { type DaffiError, Global } from 'daffi'
 import { type Behaviour, cookie, startHostileController, welcome } from '../helpers/hostile-controller.js'
-import { atMost, codeOf, type Place, startProcess, transports, type Callbacks } from '../helpers/process.js'
+import { atMost } from '../helpers/figures.js'
+import { codeOf, type Place, startProcess, transports, type Callbacks } from '../helpers/process.js'
 import { control, type Frame, frame, header, Kind, type RawPeer } from '../helpers/raw-peer.js'
 
 const quick = { reconnect: { min: 20, max: 40 }, handshakeTimeout: 300, connectTimeout: 1000 }

@@ -10,8 +10,8 @@ import type { RemoteCallError, RemoteStoppedUnexpectedlyError, TransferRules } f
 import { build } from 'esbuild'
 import { Packr } from 'msgpackr'
 import { addonName } from '../../scripts/platform.mjs'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   type Caller,
   codeOf,
   cookieFile,

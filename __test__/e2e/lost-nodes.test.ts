@@ -1,8 +1,8 @@
 import test, { type ExecutionContext } from 'ava'
 import { ConnectionLostError, RemoteStoppedUnexpectedlyError } from 'daffi'
 import { startInnocents } from '../helpers/innocents.js'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   codeOf,
   freshPlace,
   knows,

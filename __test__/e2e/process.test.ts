@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
+import { atMost } from '../helpers/figures.js'
 import {
   codeOf,
-  atMost,
   freshPlace,
   type Place,
   type Process,

@@ -2,15 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import { startInnocents } from '../helpers/innocents.js'
-import {
-  atMost,
-  freshPlace,
-  type Place,
-  type Process,
-  startGlobal,
-  startWorker,
-  transports,
-} from '../helpers/process.js'
+import { atMost } from '../helpers/figures.js'
+import { freshPlace, type Place, type Process, startGlobal, startWorker, transports } from '../helpers/process.js'
 import { connectRaw, control, frame, header, Kind, PREAMBLE, type RawPeer, unpack } from '../helpers/raw-peer.js'
 
 const FRAME_TOO_LARGE = 17

@@ -2,8 +2,8 @@ import test, { type ExecutionContext } from 'ava'
 import { callback, DaffiError, RemoteCallError, SerializationError, UnableToFindCandidateError } from 'daffi'
 import { oddValues } from '../fixtures/odd-values.mjs'
 import { startChaosProxy } from '../helpers/chaos-proxy.js'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   codeOf,
   freshPlace,
   type Place,

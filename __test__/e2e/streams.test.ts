@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import test, { type ExecutionContext } from 'ava'
 import { BROADCAST, type Global, RemoteCallError, RemoteStoppedUnexpectedlyError, STREAM, ValidationError } from 'daffi'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   codeOf,
   freshPlace,
   type Place,

@@ -4,8 +4,8 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { type GlobalOptions, type TlsOptions, UnauthorizedError } from 'daffi'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   type Caller,
   codeOf,
   knows,

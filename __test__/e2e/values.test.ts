@@ -1,16 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import test, { type ExecutionContext } from 'ava'
 import { DaffiError } from 'daffi'
-import {
-  atMost,
-  freshPlace,
-  knows,
-  type Place,
-  startGlobal,
-  startWorker,
-  transports,
-  type Caller,
-} from '../helpers/process.js'
+import { atMost } from '../helpers/figures.js'
+import { freshPlace, knows, type Place, startGlobal, startWorker, transports, type Caller } from '../helpers/process.js'
 
 const MIB = 2 ** 20
 

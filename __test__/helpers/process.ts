@@ -1,6 +1,6 @@
 /** Real processes for tests: started here, killed with the test, and heard line by line. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -217,26 +217,5 @@ export async function codeOf(promise: PromiseLike<unknown>): Promise<string> {
     return 'none'
   } catch (error) {
     return (error as { code?: string }).code ?? String(error)
-  }
-}
-
-/**
- * Asserts on a figure of RELIABILITY.md. A machine that is busy with other things may take longer by the factor for which
- * this process had to wait for a processor, which is told in the log.
- */
-export function atMost(t: ExecutionContext, what: string, measured: number, limit: number, unit: string = 'ms'): void {
-  const factor = unit === 'ms' ? machineFactor() : 1
-  const scaled = factor === 1 ? `${limit}` : `${limit} × ${factor.toFixed(1)} for a busy machine`
-  t.log(`${what}: ${measured.toFixed(measured < 10 ? 1 : 0)} ${unit} (at most ${scaled})`)
-  t.true(measured <= limit * factor, `${what}: ${measured} ${unit}, over ${scaled}`)
-}
-
-/** Time on the run queue and on a processor against that on a processor alone, from 1 to 5; 1 where it is not told. */
-function machineFactor(): number {
-  try {
-    const [ran, waited] = readFileSync('/proc/self/schedstat', 'utf8').split(' ').map(Number)
-    return Math.min(5, 1 + (waited as number) / (ran as number))
-  } catch {
-    return 1
   }
 }

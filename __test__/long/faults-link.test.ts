@@ -13,8 +13,8 @@ import {
   startFaultNode,
   startInnocents,
 } from '../helpers/in-flight.js'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   type Callbacks,
   codeOf,
   freshPlace,

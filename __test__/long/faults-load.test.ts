@@ -13,8 +13,8 @@ import {
   startInnocents,
   startMeasured,
 } from '../helpers/in-flight.js'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   codeOf,
   freshPlace,
   type Place,

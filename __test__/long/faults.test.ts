@@ -13,8 +13,8 @@ import {
   startInnocents,
 } from '../helpers/in-flight.js'
 import { startChaosProxy } from '../helpers/chaos-proxy.js'
+import { atMost } from '../helpers/figures.js'
 import {
-  atMost,
   codeOf,
   freshPlace,
   type Place,
