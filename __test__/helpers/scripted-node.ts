@@ -90,6 +90,8 @@ class ScriptedNode implements NativeNode {
   readonly closed: number[] = []
   /** What the next submissions answer: whether to hold back. */
   pressed = false
+  /** The same for big payloads. */
+  bigPressed = false
   /** Payloads by token. */
   readonly waiting = new Map<number, Buffer>()
   readonly #arrived: Buffer[] = []
@@ -110,7 +112,7 @@ class ScriptedNode implements NativeNode {
       extension: Buffer.from(extension),
       pieces: pieces.map((piece) => Buffer.from(piece)),
     })
-    return this.pressed
+    return this.bigPressed
   }
 
   drain(buffer: Buffer): number {

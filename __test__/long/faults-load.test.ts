@@ -200,9 +200,8 @@ for (const transport of transports) {
           isOver = true
           const all = await times
           const what = `${size} MiB ${direction}: p99 of ${all.length} small calls`
-          // Beyond `outboundSoftBytes` calls wait for room, behind a large payload, too.
-          if (size <= 8) atMost(t, what, p99(all), 50)
-          else t.log(`${what}: ${p99(all).toFixed(0)} ms`)
+
+          atMost(t, what, p99(all), 50)
         }
       }
       t.false(node.lines.some((line) => line.startsWith('disconnected')))

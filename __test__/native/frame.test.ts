@@ -38,7 +38,7 @@ test('kinds are those of the wire and of the events', (t) => {
   const wire = numbers(rust('protocol/src/kind.rs'), VARIANT)
   const events = numbers(rust('core/src/node/event.rs'), VARIANT)
   t.is(Object.keys(wire).length, 23)
-  t.is(Object.keys(events).length, 4)
+  t.is(Object.keys(events).length, 5)
   const known = { ...wire, ...events }
   for (const [name, number] of Object.entries(Kind)) t.is(known[name], number, name)
   for (const name of Object.keys(events)) t.true(name in Kind, `${name} is not known in TypeScript`)

@@ -2,6 +2,7 @@ import test from 'ava'
 import {
   type ItemPort,
   ItemsNotSent,
+  NO_ROOM,
   type NotSent,
   TOO_MANY,
   turn,
@@ -18,7 +19,10 @@ class FakePort implements ItemPort {
   readonly frames: number[] = []
   large = 0
   ended = false
+  /** Whether large items find no room. */
+  isFull = false
   #open: () => void = () => undefined
+  #again: () => void = () => undefined
 
   constructor(
     readonly size: number = 1,
@@ -35,11 +39,21 @@ class FakePort implements ItemPort {
     return items.length * this.size
   }
 
-  sendLarge(first: number, item: unknown): NotSent | undefined {
+  sendLarge(first: number, item: unknown): NotSent | typeof NO_ROOM | undefined {
+    if (this.isFull) return NO_ROOM
     if (first !== this.sent.length) throw new Error(`item ${first} behind ${this.sent.length}`)
     this.sent.push(item)
     this.large++
     return undefined
+  }
+
+  whenRoom(again: () => void): void {
+    this.#again = again
+  }
+
+  makeRoom(): void {
+    this.isFull = false
+    this.#again()
   }
 
   credit(): void {}
@@ -119,6 +133,21 @@ test('bytes under way are bounded, and those that were taken make room', async (
   await turns()
   t.is(port.sent.length, most + 4)
   outflow.stop()
+  await running
+})
+
+test('a large item without room waits, and goes once when there is some', async (t) => {
+  const outflow = new Outflow(count(1), false)
+  const port = new FakePort(2000, 1000)
+  port.isFull = true
+  const lane = outflow.add(port)
+  const running = outflow.run()
+  await turns()
+  t.deepEqual([port.sent, lane.room], [[], 0])
+  port.makeRoom()
+  await turns()
+  t.deepEqual([port.sent, port.large], [[0], 1])
+  lane.credit(WINDOW_ITEMS + 1)
   await running
 })
 

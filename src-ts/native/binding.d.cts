@@ -36,7 +36,7 @@ export declare class NativeNode {
   submit(buffer: Uint8Array, length: number): boolean
   /**
    * Sends one payload that lies in `pieces`, one behind the other, in fragments of the frame that
-   * `header` begins. As `submit`.
+   * `header` begins. True when the caller should hold back further ones until the big room event.
    */
   submitBig(header: Uint8Array, extension: Uint8Array, pieces: Array<Uint8Array>): boolean
   /**

@@ -23,6 +23,7 @@ export const Kind = {
   Failed: 241,
   Room: 242,
   Closed: 243,
+  BigRoom: 244,
 } as const
 
 /** Bits of the flags of a frame. */

@@ -20,7 +20,7 @@ import type { PendingCalls } from './pending.js'
 import { addressOf, detailOf, ownLack, remoteError } from './refusals.js'
 import { RegistryView, type WireChange } from './registry-view.js'
 import { LinkStreams } from './streams.js'
-import { type Failure, Submission } from './submission.js'
+import { type Failure, FULL, Submission } from './submission.js'
 
 /**
  * A node's connection: frames into the submission, one flush a batch; frames out of the completion buffer, one wake-up a
@@ -311,6 +311,9 @@ export class NativeLink implements Link {
       case Kind.Room:
         this.#submission.hasRoom()
         break
+      case Kind.BigRoom:
+        this.#submission.hasBigRoom()
+        break
       case Kind.Disconnected:
         this.#disconnected(this.#endOf(payload, end))
         break
@@ -371,19 +374,26 @@ export class NativeLink implements Link {
 
   #respond(slot: number, generation: number, code: number, value: unknown): void {
     if (!this.#submission.isFree) {
-      // Results wait as they are; their number is bounded by that of the calls that run.
-      const connection = this.#connection
-      void this.#submission.room.then(() => {
-        // On another connection the slot belongs to another call.
-        if (connection === this.#connection) this.#respond(slot, generation, code, value)
-      })
+      void this.#submission.room.then(this.#respondOn(this.#connection, slot, generation, code, value))
       return
     }
     const failure = this.#submission.append(Kind.Response, 0, 0, slot, generation, code, value, 0, 'result')
     if (failure === undefined) return
+    if (failure === FULL) {
+      this.#submission.whenBigRoom(this.#respondOn(this.#connection, slot, generation, code, value))
+      return
+    }
     const { error } = failure as Failure
     const reason = error instanceof PayloadTooLargeError ? WireCode.PayloadTooLarge : WireCode.NotSerializable
     this.#respond(slot, generation, reason, error instanceof Error ? error.message : String(error))
+  }
+
+  /** Results wait as they are; their number is bounded by that of the calls that run. */
+  #respondOn(connection: number, slot: number, generation: number, code: number, value: unknown): () => void {
+    return () => {
+      // On another connection the slot belongs to another call.
+      if (connection === this.#connection) this.#respond(slot, generation, code, value)
+    }
   }
 
   /** What the controller has of this node, `undefined` while there is no connection. */

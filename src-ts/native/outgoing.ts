@@ -10,7 +10,7 @@ import { ownLack, tooManyCalls, unknownMethod, unsent } from './refusals.js'
 import type { RegistryView } from './registry-view.js'
 import { Sent } from './sent.js'
 import type { LinkStreams } from './streams.js'
-import { BIG, type Failure, type Submission } from './submission.js'
+import { BIG, type Failure, FULL, type Submission } from './submission.js'
 
 /** The calls that this node makes: each takes a slot and leaves as a frame. Hop 3 of ARCHITECTURE.md. */
 export class Outgoing {
@@ -79,7 +79,8 @@ export class Outgoing {
         timeoutMs,
         'args',
       )
-      if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
+      if (failure === FULL) resolve(this.#requestLater(slot, name, args, node, timeoutMs, signal))
+      else if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
       else if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
     })
   }
@@ -94,7 +95,7 @@ export class Outgoing {
     }
     const failure = this.#submission.append(Kind.Request, Flag.NoReply, node, 0, 0, method.id, args, 0, 'args')
     if (failure === BIG) return this.#postBig(name, method.id, args, node)
-    if (failure !== undefined) return Promise.reject(unsent(name, failure.error))
+    if (failure !== undefined) return Promise.reject(unsent(name, (failure as Failure).error))
     this.#made++
     return this.#submission.left
   }
@@ -129,6 +130,10 @@ export class Outgoing {
       if (at === 0 || !this.#submission.repeat(node, slot, generation)) {
         const { id } = method
         const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, id, args, timeoutMs, 'args')
+        if (failure === FULL) {
+          this.#requestLater(slot, name, args, node, timeoutMs, signal).then(resolve, reject)
+          continue
+        }
         if (failure !== undefined) {
           const error = unsent(name, (failure as Failure).error)
           if (at === 0) refusal = error
@@ -205,9 +210,8 @@ export class Outgoing {
     if (method === undefined || (method.others === 0 && node === 0)) throw this.#noCandidate(name, node)
     if (signal?.aborted) throw signal.reason
     if (this.#isFull) throw tooManyCalls(name, this.#maxPending)
-    if (!this.#submission.isFree) {
-      return await this.#whenFree(name, 0, signal, () => this.stream(name, args, node, hasSource, signal, events))
-    }
+    const again = (): Promise<OpenStream> => this.stream(name, args, node, hasSource, signal, events)
+    if (!this.#submission.isFree) return await this.#whenFree(name, 0, signal, again)
     const outcome = defer<unknown>()
     const end = (settle: (value: unknown) => void) => (value: unknown) => {
       this.#streams.close(slot)
@@ -219,6 +223,10 @@ export class Outgoing {
     this.#streams.open(slot, generation, events)
     const flags = hasSource ? Flag.Stream | Flag.Source : Flag.Stream
     const failure = this.#submission.append(Kind.Request, flags, node, slot, generation, method.id, args, 0, 'args')
+    if (failure === FULL) {
+      this.#streams.close(slot)
+      return await this.#whenBigFree(slot, name, 0, signal, again)
+    }
     if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
     else if (signal !== undefined) this.pending.limit(slot, 0, signal)
     const cancel = (reason: unknown): void => {
@@ -242,12 +250,15 @@ export class Outgoing {
     const slot = this.pending.take(name, unheard, unheard)
     const generation = this.pending.generation(slot)
     const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, callback, args, 0, 'args')
+    this.#made++
+    if (failure === FULL) {
+      return this.#whenBigFree(slot, name, 0, undefined, () => this.#postBig(name, callback, args, node))
+    }
     if (failure !== undefined) {
       const error = unsent(name, (failure as Failure).error)
       this.pending.reject(slot, error)
       return Promise.reject(error)
     }
-    this.#made++
     return this.#submission.left
   }
 
@@ -276,18 +287,42 @@ export class Outgoing {
     if (this.#registry.own === 0)
       return Promise.reject(errorFromWire(WireCode.ConnectionLost, { method, executed: 'no' }))
     if (this.#isFull) return Promise.reject(tooManyCalls(method, this.#maxPending))
-    if (!this.#submission.isFree) {
-      const send = (leftMs: number): Promise<unknown> => this.#ask(kind, node, method, payload, leftMs, signal, root)
-      return this.#whenFree(method, timeoutMs, signal, send)
-    }
+    const again = (leftMs: number): Promise<unknown> => this.#ask(kind, node, method, payload, leftMs, signal, root)
+    if (!this.#submission.isFree) return this.#whenFree(method, timeoutMs, signal, again)
     return new Promise((resolve, reject) => {
       const slot = this.pending.take(method, resolve, reject)
       this.#made++
       const generation = this.pending.generation(slot)
       const failure = this.#submission.append(kind, 0, node, slot, generation, 0, payload, timeoutMs, root)
-      if (failure !== undefined) this.pending.reject(slot, unsent(method, (failure as Failure).error, MESSAGE))
+      if (failure === FULL) resolve(this.#whenBigFree(slot, method, timeoutMs, signal, again))
+      else if (failure !== undefined) this.pending.reject(slot, unsent(method, (failure as Failure).error, MESSAGE))
       else this.pending.limit(slot, timeoutMs, signal)
     })
+  }
+
+  #requestLater(
+    slot: number,
+    name: string,
+    args: readonly unknown[],
+    node: number,
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+  ): Promise<unknown> {
+    const again = (leftMs: number): Promise<unknown> => this.request(name, args, node, leftMs, signal)
+    return this.#whenBigFree(slot, name, timeoutMs, signal, again)
+  }
+
+  /** As {@link Outgoing.#whenFree}, for a call that has its slot and a payload for which there is no room. */
+  #whenBigFree<T>(
+    slot: number,
+    method: string,
+    timeoutMs: number,
+    signal: CancelSignal | undefined,
+    send: (leftMs: number) => Promise<T>,
+  ): Promise<T> {
+    this.pending.drop(slot)
+    this.#made--
+    return this.#whenFree(method, timeoutMs, signal, send, (again) => this.#submission.whenBigRoom(again))
   }
 
   /** Does what has to wait, once there is room and no value is being encoded; the wait counts as part of the call. */
@@ -296,16 +331,17 @@ export class Outgoing {
     timeoutMs: number,
     signal: CancelSignal | undefined,
     send: (leftMs: number) => Promise<T>,
+    wait: (again: () => void) => (() => void) | undefined = (again) => {
+      void this.#submission.room.then(again)
+      return undefined
+    },
   ): Promise<T> {
     const clock = this.#clock
     const started = clock.now()
     const limits = { timeoutMs, signal, clock, onTimeout: () => callTimeout(method, timeoutMs, undefined, 'no') }
     this.#waiting++
     try {
-      await waitUntil<void>(limits, (resolve, reject) => {
-        this.#submission.room.then(resolve, reject)
-        return undefined
-      })
+      await waitUntil<void>(limits, wait)
     } finally {
       this.#waiting--
     }

@@ -95,6 +95,11 @@ export class PendingCalls {
     reject(error)
   }
 
+  /** Frees the slot of a call that was not sent; its caller is told nothing. */
+  drop(slot: number): void {
+    this.#release(slot)
+  }
+
   /** Settles the call for its caller, but keeps the slot until the answer comes: pieces of it may be on their way. */
   abandon(slot: number, error: unknown): void {
     if (this.#abandoned[slot] === 1) return

@@ -1,10 +1,10 @@
 /** The streamed calls of a link: items and credit on their way, both as caller and as callee. */
 import { WireCode } from '../errors.js'
-import { type ItemPort, type NotSent, nameItem, TOO_MANY } from '../stream/flow.js'
+import { type ItemPort, NO_ROOM, type NotSent, nameItem, TOO_MANY } from '../stream/flow.js'
 import type { Completion } from './completion.js'
 import { Flag, Kind } from './frame.js'
 import type { Inbound, StreamEvents } from './link-types.js'
-import { BIG, type Submission } from './submission.js'
+import { BIG, FULL, type Submission } from './submission.js'
 
 /** Sends the items of one stream: those of a caller's source, or those of a callee's outcome. */
 class Port implements ItemPort {
@@ -38,10 +38,15 @@ class Port implements ItemPort {
     return sent
   }
 
-  sendLarge(first: number, item: unknown): NotSent | undefined {
+  sendLarge(first: number, item: unknown): NotSent | typeof NO_ROOM | undefined {
     const failure = this.#submission.sendBigItem(this.#items, this.#slot, this.#generation, first >>> 0, item)
+    if (failure === FULL) return NO_ROOM
     if (failure !== undefined) nameItem(failure.error, first)
     return failure
+  }
+
+  whenRoom(again: () => void): void {
+    this.#submission.whenBigRoom(again)
   }
 
   credit(limit: number): void {

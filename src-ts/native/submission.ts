@@ -11,7 +11,8 @@ export interface Failure {
 /**
  * Frames on their way out: written in place behind one another, handed to the native node once a batch. Hops 3 and 4 of
  * ARCHITECTURE.md. The buffer never grows: what is over {@link FLUSH_BYTES} leaves at once, and while the native queue
- * is full nothing may be written, so callers look at {@link Submission.isFree} first.
+ * is full nothing may be written, so callers look at {@link Submission.isFree} first. Big payloads have a queue and a room
+ * of their own: small frames do not wait for them.
  */
 export class Submission {
   readonly #native: Pick<NativeNode, 'submit' | 'submitBig'>
@@ -30,8 +31,12 @@ export class Submission {
   #last = -1
   /** Settles the one-way calls of the frames in the buffer. */
   #left: Deferred | undefined
-  /** Set while the native queue is above its soft limit. */
+  /** Set while the native queue of small frames is above its soft limit. */
   #room: Deferred | undefined
+  /** Whether the native queue of big payloads is above its soft limit. */
+  #isBigFull = false
+  /** Who waits for room among the big payloads, the first next. */
+  readonly #bigWaiters = new Set<() => void>()
 
   constructor(native: Pick<NativeNode, 'submit' | 'submitBig'>, maxPayload: number) {
     this.#native = native
@@ -40,7 +45,7 @@ export class Submission {
     this.#itemBytes = Math.min(ITEM_BYTES, maxPayload)
   }
 
-  /** Whether a frame may be written now: the queue has room and no value is being encoded. */
+  /** Whether a frame may be written now: the queue has room and no value is being encoded. A big payload may find no room yet. */
   get isFree(): boolean {
     return this.#room === undefined && !this.#encoding
   }
@@ -54,6 +59,13 @@ export class Submission {
     return this.#room?.promise ?? DONE
   }
 
+  /** Has `again` called once, when a payload that was {@link FULL} may be sent. The answer takes that back. */
+  whenBigRoom(again: () => void): () => void {
+    this.#bigWaiters.add(again)
+    if (!this.#isBigFull) this.#wakeBig()
+    return () => this.#bigWaiters.delete(again)
+  }
+
   /** Resolves when the frames written so far have left this process. */
   get left(): Promise<void> {
     if (this.#end === 0 && this.#room === undefined) return DONE
@@ -62,8 +74,8 @@ export class Submission {
   }
 
   /**
-   * Adds a frame with a payload; a big one goes straight on its way, except where no answer is wanted: then {@link BIG}
-   * is the result and nothing was written.
+   * Adds a frame with a payload; a big one goes straight on its way. Nothing was written when the result is {@link BIG}:
+   * a big one where no answer is wanted; or {@link FULL}: there is no room for a big one.
    *
    * @param timeoutMs - for the extension, 0 for none.
    * @param root - what errors call `value`.
@@ -78,7 +90,7 @@ export class Submission {
     value: unknown,
     timeoutMs: number,
     root: string,
-  ): Failure | typeof BIG | undefined {
+  ): Failure | typeof BIG | typeof FULL | undefined {
     const extensionBytes = timeoutMs > 0 ? 8 : 0
     const start = this.#end + HEADER_BYTES + extensionBytes
     let end: number
@@ -127,8 +139,14 @@ export class Submission {
     return end - start
   }
 
-  /** Sends one item of a stream that is too large for a small frame. */
-  sendBigItem(kind: number, slot: number, generation: number, first: number, item: unknown): Failure | undefined {
+  /** Sends one item of a stream that is too large for a small frame; {@link FULL} when there is no room for it. */
+  sendBigItem(
+    kind: number,
+    slot: number,
+    generation: number,
+    first: number,
+    item: unknown,
+  ): Failure | typeof FULL | undefined {
     return this.#sendBig(kind, 0, 0, slot, generation, first, [item], 0, 'items')
   }
 
@@ -176,16 +194,22 @@ export class Submission {
     if (this.#end === 0) return
     const bytes = this.#end
     this.#end = 0
-    this.#noteRoom(this.#native.submit(this.#buffer, bytes))
+    if (this.#native.submit(this.#buffer, bytes)) this.#room ??= defer()
     // Under pressure the frames have left when there is room again.
     if (this.#room === undefined) this.#settleLeft()
   }
 
-  /** The native queue has room again. */
+  /** The native queue of small frames has room again. */
   hasRoom(): void {
     this.#room?.resolve()
     this.#room = undefined
     this.#settleLeft()
+  }
+
+  /** The native queue of big payloads has room again. */
+  hasBigRoom(): void {
+    this.#isBigFull = false
+    this.#wakeBig()
   }
 
   /** The connection is gone, and with it what was written. */
@@ -194,6 +218,7 @@ export class Submission {
     this.#left?.reject(error)
     this.#left = undefined
     this.hasRoom()
+    this.hasBigRoom()
   }
 
   /** Fills in the header of the frame whose payload ends at `end`. */
@@ -241,7 +266,8 @@ export class Submission {
     value: unknown,
     timeoutMs: number,
     root: string,
-  ): Failure | undefined {
+  ): Failure | typeof FULL | undefined {
+    if (this.#isBigFull) return FULL
     let message: Buffer
     let attachments: Uint8Array[]
     this.#encoding = true
@@ -262,7 +288,7 @@ export class Submission {
     // What came before goes before.
     this.flush()
     const header = Uint32Array.of(0, kind | (flags << 8), node, slot, generation, callback)
-    this.#noteRoom(this.#native.submitBig(bytesOf(header), bytesOf(extension), inRow(message, attachments)))
+    this.#isBigFull = this.#native.submitBig(bytesOf(header), bytesOf(extension), inRow(message, attachments))
     return undefined
   }
 
@@ -276,8 +302,18 @@ export class Submission {
     else write()
   }
 
-  #noteRoom(pressed: boolean): void {
-    if (pressed) this.#room ??= defer()
+  /** One at a time, as each may take all the room; who does not want it any more holds up nobody. */
+  #wakeBig(): void {
+    for (const again of this.#bigWaiters) {
+      this.#bigWaiters.delete(again)
+      again()
+      if (this.#bigWaiters.size > 0) {
+        setImmediate(() => {
+          if (!this.#isBigFull) this.#wakeBig()
+        })
+      }
+      return
+    }
   }
 
   #settleLeft(): void {
@@ -311,6 +347,9 @@ const ITEM_BYTES = 160 * 1024
 
 /** The value needs fragments, which need an answer. */
 export const BIG: unique symbol = Symbol('big')
+
+/** The queue of big payloads has no room: {@link Submission.whenBigRoom} tells when. */
+export const FULL: unique symbol = Symbol('full')
 
 /** A full flush threshold, a payload that is just not big, and its frame fit. */
 const BUFFER_BYTES = 256 * 1024

@@ -36,6 +36,9 @@ export class ItemsNotSent extends Error {}
 /** The items are too many bytes for one frame: fewer at a time. */
 export const TOO_MANY: unique symbol = Symbol('too many')
 
+/** There is no room for a large item now. */
+export const NO_ROOM: unique symbol = Symbol('no room')
+
 /** An error names an item by its place in a frame that it has alone; who reads it knows only that in the stream. */
 export function nameItem(error: unknown, index: number): void {
   if (error instanceof Error) error.message = error.message.replace('items[0]', `items[${index}]`)
@@ -53,7 +56,9 @@ export interface ItemPort {
    */
   send(first: number, items: readonly unknown[], last: boolean): number | NotSent | typeof TOO_MANY
   /** Sends one item that needs more than a frame. */
-  sendLarge(first: number, item: unknown): NotSent | undefined
+  sendLarge(first: number, item: unknown): NotSent | typeof NO_ROOM | undefined
+  /** Has `again` called once, when there is room after {@link NO_ROOM}. */
+  whenRoom(again: () => void): void
   /** Lets the other side send items up to this number. */
   credit(limit: number): void
 }

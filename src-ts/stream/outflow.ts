@@ -4,6 +4,7 @@ import {
   FRAME_ITEMS,
   type ItemPort,
   ItemsNotSent,
+  NO_ROOM,
   type NotSent,
   SLICE_MS,
   TOO_MANY,
@@ -31,6 +32,12 @@ export class OutLane {
   #bytes = 0
   /** A large item is under way, which nothing may overtake. */
   #alone = false
+  /** Asked to be told when there is room for a large item. */
+  #waitsForRoom = false
+  readonly #hasRoom = (): void => {
+    this.#waitsForRoom = false
+    this.#changed()
+  }
   /** Items for the next frame, by how large those of the last one were. One to begin with: they may be large. */
   #most = 1
 
@@ -91,6 +98,11 @@ export class OutLane {
       } else if (count > 1) this.#most = count >> 1
       else {
         const failure = sent === TOO_MANY ? this.#port.sendLarge(this.#sent, items[0]) : sent
+        if (failure === NO_ROOM) {
+          if (!this.#waitsForRoom) this.#port.whenRoom(this.#hasRoom)
+          this.#waitsForRoom = true
+          return undefined
+        }
         if (failure !== undefined) return failure
         this.#advance(1)
         this.#alone = true

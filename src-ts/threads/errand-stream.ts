@@ -2,7 +2,7 @@
 import type { CancelSignal } from '../timer.js'
 import { errorFromWire, WireCode } from '../errors.js'
 import type { Link, OpenStream, StreamEvents } from '../native/link-types.js'
-import { TOO_MANY } from '../stream/flow.js'
+import { NO_ROOM, TOO_MANY } from '../stream/flow.js'
 import type { Channel } from './channel.js'
 import { ASKED } from './item-frames.js'
 
@@ -80,10 +80,11 @@ export class ErrandStream implements StreamEvents {
     for (;;) {
       const [next] = this.#waiting
       if (next === undefined) return
-      if (!open.port.isFree) return this.#watch(open.port.room)
-      this.#waiting.shift()
+      if (!open.port.isFree) return this.#watch((again) => void open.port.room.then(again))
       const { first, items, isLast, isLarge } = next
       const sent = isLarge ? open.port.sendLarge(first, items[0]) : open.port.send(first, items, isLast)
+      if (sent === NO_ROOM) return this.#watch((again) => open.port.whenRoom(again))
+      this.#waiting.shift()
       if (sent === undefined || typeof sent === 'number') continue
       // What fits between threads fits on the wire, unless it is over the limit of all payloads.
       const tooLarge = (): unknown =>
@@ -93,10 +94,10 @@ export class ErrandStream implements StreamEvents {
     }
   }
 
-  #watch(room: Promise<void>): void {
+  #watch(whenRoom: (again: () => void) => void): void {
     if (this.#isWatching) return
     this.#isWatching = true
-    void room.then(() => {
+    whenRoom(() => {
       this.#isWatching = false
       this.#pump()
     })

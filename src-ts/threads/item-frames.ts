@@ -50,6 +50,10 @@ export class ChannelPort implements ItemPort {
     }
   }
 
+  whenRoom(again: () => void): void {
+    again()
+  }
+
   credit(limit: number): void {
     this.#channel.send([this.#kinds.credit, this.#id, limit])
   }

@@ -77,7 +77,7 @@ impl NativeNode {
     }
 
     /// Sends one payload that lies in `pieces`, one behind the other, in fragments of the frame that
-    /// `header` begins. As `submit`.
+    /// `header` begins. True when the caller should hold back further ones until the big room event.
     #[napi(catch_unwind)]
     pub fn submit_big(&self, header: &[u8], extension: &[u8], pieces: Vec<Uint8Array>) -> Result<bool> {
         let header = match Header::decode(header) {

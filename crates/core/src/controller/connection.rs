@@ -11,7 +11,7 @@ use crate::error::CoreError;
 use crate::handshake::{self, decode_error};
 use bytes::BufMut;
 use daffi_protocol::control::{self, Goodbye, Register};
-use daffi_protocol::limits::HEADER_BYTES;
+use daffi_protocol::limits::{FRAGMENT_BYTES, HEADER_BYTES};
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
 use std::io;
 use std::mem;
@@ -32,7 +32,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
             if !matches!(outcome, Ok(Read::More)) || peer.is_gone.get() {
                 break outcome;
             }
-            wait_for_room(&hub, &peer, &mut input.blocked).await;
+            wait_for_room(&peer, &mut input.blocked).await;
             while peer.is_hasty() && !peer.is_gone.get() {
                 let tick = peer.tick.notified();
                 peer.is_paused.set(true);
@@ -49,7 +49,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
         }
         match outcome {
             Ok(Read::Closed) => break ErrorCode::ConnectionLost,
-            Ok(_) => wait_for_room(&hub, &peer, &mut input.blocked).await,
+            Ok(_) => wait_for_room(&peer, &mut input.blocked).await,
             Err(error) => {
                 tracing::warn!(node = peer.index, %error, "closed a node that broke the rules");
                 // In the middle of a frame a refusal would not be read as one.
@@ -69,15 +69,11 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
 }
 
 /// Leaves the node unread while something it sent to is full and still moves.
-async fn wait_for_room(hub: &Hub, peer: &Rc<Peer>, blocked: &mut Vec<Rc<Peer>>) {
-    for full in blocked.drain(..) {
+async fn wait_for_room(peer: &Rc<Peer>, blocked: &mut Vec<Full>) {
+    for Full { peer: full, soft } in blocked.drain(..) {
         // Who floods us and does not read our answers waits for itself, slow or not.
         let is_itself = Rc::ptr_eq(&full, peer);
-        while !full.is_gone.get()
-            && !peer.is_gone.get()
-            && full.queued() > hub.options.outbound_soft
-            && (is_itself || !full.is_slow.get())
-        {
+        while !full.is_gone.get() && !peer.is_gone.get() && full.queued() > soft && (is_itself || !full.is_slow.get()) {
             peer.is_paused.set(!is_itself);
             full.room.notified().await;
         }
@@ -103,7 +99,14 @@ struct Input {
     large: Vec<u8>,
     /// Bytes of that frame; 0 when there is none.
     large_len: usize,
-    blocked: Vec<Rc<Peer>>,
+    blocked: Vec<Full>,
+}
+
+/// A node that is to take some of what waits for it before more is read for it.
+struct Full {
+    peer: Rc<Peer>,
+    /// Bytes that may wait.
+    soft: usize,
 }
 
 impl Input {
@@ -194,6 +197,8 @@ struct Batch {
     touched: Vec<Rc<Peer>>,
     /// Frames for the sender itself.
     answers: Vec<u8>,
+    /// There are pieces of big payloads among them.
+    has_pieces: bool,
     /// Why the sender must be closed, after what came before has been sent on.
     violation: Option<CoreError>,
 }
@@ -202,7 +207,7 @@ impl Batch {
     /// Routes every whole frame of `bytes`, rewriting headers in place.
     fn walk(hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &mut [u8]) -> Self {
         let (touched, answers) = hub.lists.take();
-        let mut batch = Self { walked: 0, touched, answers, violation: None };
+        let mut batch = Self { walked: 0, touched, answers, has_pieces: false, violation: None };
         loop {
             match batch.walk_frames(hub, peer, bytes) {
                 Ok(Walk::Done) => return batch,
@@ -265,6 +270,7 @@ impl Batch {
             }
             let sent = header;
             let is_over_limit = header.flags & flags::FRAGMENTED != 0 && is_over(hub, header, frame);
+            self.has_pieces |= length > PIECE_BYTES;
             let route = match (is_over_limit, header.kind) {
                 (true, Kind::Request | Kind::Transfer) if header.flags & flags::NO_REPLY != 0 => Route::Drop,
                 (true, Kind::Request | Kind::Transfer) => Route::Answer(ErrorCode::PayloadTooLarge),
@@ -357,7 +363,7 @@ impl Batch {
         Ok(())
     }
 
-    fn send(self, hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &[u8], blocked: &mut Vec<Rc<Peer>>) -> Result<(), CoreError> {
+    fn send(self, hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &[u8], blocked: &mut Vec<Full>) -> Result<(), CoreError> {
         self.finish(hub, peer, blocked, |target, runs| target.send_runs(hub, bytes, runs))
     }
 
@@ -367,7 +373,7 @@ impl Batch {
         hub: &Rc<Hub>,
         peer: &Rc<Peer>,
         frame: Vec<u8>,
-        blocked: &mut Vec<Rc<Peer>>,
+        blocked: &mut Vec<Full>,
     ) -> Result<(), CoreError> {
         let mut frame = Some(frame);
         self.finish(hub, peer, blocked, |target, _| {
@@ -381,14 +387,15 @@ impl Batch {
         mut self,
         hub: &Rc<Hub>,
         peer: &Rc<Peer>,
-        blocked: &mut Vec<Rc<Peer>>,
+        blocked: &mut Vec<Full>,
         mut send: impl FnMut(&Rc<Peer>, &[(usize, usize)]),
     ) -> Result<(), CoreError> {
+        let soft = hub.options.outbound_soft.min(if self.has_pieces { PIECES_SOFT_BYTES } else { usize::MAX });
         // First: a node knows of its registration before it gets a call of it.
         if !self.answers.is_empty() {
             peer.send_runs(hub, &self.answers, &[(0, self.answers.len())]);
-            if peer.queued() > hub.options.outbound_soft {
-                blocked.push(Rc::clone(peer));
+            if peer.queued() > soft {
+                blocked.push(Full { peer: Rc::clone(peer), soft });
             }
             self.answers.clear();
         }
@@ -396,8 +403,8 @@ impl Batch {
             let mut runs = target.runs.borrow_mut();
             send(&target, &runs);
             runs.clear();
-            if target.queued() > hub.options.outbound_soft && !target.is_slow.get() {
-                blocked.push(Rc::clone(&target));
+            if target.queued() > soft && !target.is_slow.get() {
+                blocked.push(Full { peer: Rc::clone(&target), soft });
             }
         }
         hub.lists.replace((self.touched, self.answers));
@@ -440,5 +447,10 @@ fn refused_registration(code: ErrorCode) -> CoreError {
 
 /// Buffers filled in a row before others have their turn.
 const READS_A_TURN: u32 = 4;
+/// Frames over this are pieces of a big payload.
+const PIECE_BYTES: usize = FRAGMENT_BYTES as usize;
+/// What may wait for a node before pieces for it are left unread: small calls pass them at the sender, and not here.
+/// Enough to keep a socket busy until we are back.
+const PIECES_SOFT_BYTES: usize = 1024 * 1024;
 /// A frame over this that is not whole gets a buffer of its own; below, copying is cheaper.
 pub(super) const LARGE_FRAME_BYTES: usize = 16 * 1024;

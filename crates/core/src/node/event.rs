@@ -11,10 +11,12 @@ pub enum Event {
     Disconnected = 240,
     /// There will be no connection. Body: code and message.
     Failed = 241,
-    /// After pressure: there is room again. No body.
+    /// After pressure: there is room for small frames again. No body.
     Room = 242,
     /// The link was closed as asked. No body.
     Closed = 243,
+    /// After pressure: there is room for big payloads again. No body.
+    BigRoom = 244,
 }
 
 /// The event as a frame.

@@ -2,7 +2,7 @@
 
 use super::assembly::Limits;
 use super::inbox::{Inbox, PUMP_BYTES, Pumped};
-use super::outbox::{Flushed, Outbox};
+use super::outbox::{Flushed, Outbox, Pressed};
 use crate::socket::Socket;
 use crate::transport::Stream;
 use daffi_protocol::{ErrorCode, Header, Kind, control, extension, flags};
@@ -219,16 +219,28 @@ fn a_length_over_the_limit_closes_before_anything_is_reserved() {
 }
 
 #[test]
-fn an_outbox_presses_above_its_soft_limit_and_tells_once_when_there_is_room() {
+fn each_lane_presses_above_its_soft_limit_and_tells_once_when_there_is_room() {
     let mut pair = Pair::new();
+    let (small, big) = (Pressed { small: true, big: false }, Pressed { small: false, big: true });
     pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(6 << 20, 1)]).unwrap();
-    assert!(pair.outbox.is_pressed());
-    let mut rooms = 0;
+    assert_eq!(pair.outbox.pressed(), big, "small frames do not wait for a big payload");
+    let mut rooms = Vec::new();
     let mut seen = Vec::new();
-    while pair.outbox.flush(&pair.near).unwrap() != Flushed::All {
-        rooms += u32::from(pair.outbox.take_room());
-        pair.pump(&mut seen);
+    let mut flush = |pair: &mut Pair, rooms: &mut Vec<Pressed>| {
+        while pair.outbox.flush(&pair.near).unwrap() != Flushed::All {
+            rooms.push(pair.outbox.take_room());
+            pair.pump(&mut seen);
+        }
+        rooms.push(pair.outbox.take_room());
+        rooms.retain(|room| *room != Pressed::default());
+    };
+    flush(&mut pair, &mut rooms);
+    assert_eq!((rooms.as_slice(), pair.outbox.pressed()), ([big].as_slice(), Pressed::default()));
+    for _ in 0..6000 {
+        pair.outbox.send(&pair.near, &request(1).frame(&payload(1 << 10, 1))).unwrap();
     }
-    rooms += u32::from(pair.outbox.take_room());
-    assert_eq!((rooms, pair.outbox.is_pressed()), (1, false));
+    assert_eq!(pair.outbox.pressed(), small, "big payloads do not wait for small frames");
+    flush(&mut pair, &mut rooms);
+    assert_eq!((rooms.as_slice(), pair.outbox.pressed()), ([big, small].as_slice(), Pressed::default()));
+    assert_eq!(pair.outbox.queued(), 0);
 }

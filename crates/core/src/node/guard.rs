@@ -138,9 +138,11 @@ async fn write(shared: &Shared, line: &Line, writer: Option<&AsyncFd<Watched>>) 
         Ok(_) => {}
         Err(_) => line.outbox.lock().clear(),
     }
-    if room {
-        line.stash(event::frame(Event::Room, ErrorCode::Overloaded, ""));
-        shared.ring();
+    for (has_room, event) in [(room.small, Event::Room), (room.big, Event::BigRoom)] {
+        if has_room {
+            line.stash(event::frame(event, ErrorCode::Overloaded, ""));
+            shared.ring();
+        }
     }
 }
 

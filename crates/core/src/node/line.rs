@@ -6,7 +6,7 @@
 
 use crate::node::assembly::Limits;
 use crate::node::inbox::{Inbox, PUMP_BYTES, Pumped};
-use crate::node::outbox::Outbox;
+use crate::node::outbox::{Outbox, Pressed};
 use crate::socket::Socket;
 use daffi_protocol::{ErrorCode, Header};
 use parking_lot::Mutex;
@@ -77,12 +77,12 @@ impl Line {
 
     /// Sends whole frames. True when the caller should hold back.
     pub(super) fn send(&self, frames: &[u8]) -> bool {
-        self.write(|outbox| outbox.send(&self.socket, frames))
+        self.write(|outbox| outbox.send(&self.socket, frames)).small
     }
 
-    /// Sends one payload in fragments. True when the caller should hold back.
+    /// Sends one payload in fragments. True when the caller should hold back further ones.
     pub(super) fn send_big(&self, header: Header, extension: &[u8], pieces: &[&[u8]]) -> bool {
-        self.write(|outbox| outbox.send_big(&self.socket, header, extension, pieces))
+        self.write(|outbox| outbox.send_big(&self.socket, header, extension, pieces)).big
     }
 
     /// Whether something waits for room in the socket.
@@ -90,7 +90,7 @@ impl Line {
         self.outbox.lock().queued() > 0 || self.socket.unsent() > 0
     }
 
-    fn write(&self, write: impl FnOnce(&mut Outbox) -> io::Result<()>) -> bool {
+    fn write(&self, write: impl FnOnce(&mut Outbox) -> io::Result<()>) -> Pressed {
         let mut outbox = self.outbox.lock();
         // A broken pipe is told by the reading side, after what the peer said last.
         if write(&mut outbox).is_err() {
@@ -99,7 +99,7 @@ impl Line {
         } else if outbox.queued() > 0 || self.socket.unsent() > 0 {
             self.wake.notify_one();
         }
-        outbox.is_pressed()
+        outbox.pressed()
     }
 
     /// Fills `out` with whole frames: first what is stashed, then, if `read`, what the socket has.

@@ -72,7 +72,7 @@ pub struct NodeOptions {
     pub max_payload: u64,
     /// Most bytes the guard stashes while JavaScript is busy.
     pub inbound_bytes: usize,
-    /// Above this many queued bytes JavaScript is told to hold back.
+    /// Above this many queued bytes, of small frames or of big payloads, JavaScript is told to hold these back.
     pub outbound_soft: usize,
     /// Whether JavaScript reads the socket itself; else the guard does.
     pub inline: bool,
@@ -152,14 +152,15 @@ impl Node {
         Ok(Self { shared })
     }
 
-    /// Sends whole frames on the newest connection. True when the caller should hold back until the
+    /// Sends whole frames on the newest connection. True when the caller should hold back further ones until the
     /// [`Room`](event::Event::Room) event. Without a connection they are dropped: the event that
     /// tells of its end is on its way.
     pub fn submit(&self, frames: &[u8]) -> bool {
         self.newest().is_some_and(|line| line.send(frames))
     }
 
-    /// Sends one payload that lies in `pieces`, in fragments of `header`. As [`Node::submit`].
+    /// Sends one payload that lies in `pieces`, in fragments of `header`. True when the caller should hold back
+    /// further ones until the [`BigRoom`](event::Event::BigRoom) event.
     pub fn submit_big(&self, header: Header, extension: &[u8], pieces: &[&[u8]]) -> bool {
         self.newest().is_some_and(|line| line.send_big(header, extension, pieces))
     }

@@ -1,9 +1,10 @@
 //! What a node has to say: straight to the socket when it takes it, else a queue.
 //!
 //! Two lanes. Small frames wait as bytes in order; big payloads wait as they are and leave one
-//! fragment at a time, so that small frames pass between fragments. What bounds the queue is the
-//! caller: above `soft` it is told to hold back ([`Outbox::is_pressed`]), and it is told once when
-//! there is room again; at most one submission goes beyond.
+//! fragment at a time, so that small frames pass between fragments. What bounds a lane is the
+//! caller: above `soft` it is told to hold back ([`Outbox::pressed`]), and it is told once when
+//! there is room again; at most one submission goes beyond. A full lane of big payloads holds back
+//! no small frame.
 
 use crate::socket::Socket;
 use daffi_protocol::limits::FRAGMENT_BYTES;
@@ -22,13 +23,23 @@ pub struct Outbox {
     bigs: VecDeque<Big>,
     /// The fragment of the front payload that the socket has begun to take.
     fragment: Option<Fragment>,
-    /// Bytes of all payloads in `bigs`.
+    /// Bytes of the payloads in `bigs`, but for fragments that the socket took.
     big_bytes: usize,
-    /// Above this many queued bytes the caller should hold back.
+    /// Above this many queued bytes in a lane the caller should hold back.
     soft: usize,
-    pressed: bool,
+    /// Whether a lane's caller was told to hold back, and not yet that there is room.
+    pressed: Pressed,
     /// All bytes the socket took, so that the guard sees when nothing was sent for a heartbeat.
     total_sent: u64,
+}
+
+/// Something of each lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressed {
+    /// The lane of small frames.
+    pub small: bool,
+    /// The lane of big payloads.
+    pub big: bool,
 }
 
 /// How far a flush came.
@@ -81,7 +92,7 @@ impl Outbox {
             fragment: None,
             big_bytes: 0,
             soft,
-            pressed: false,
+            pressed: Pressed::default(),
             total_sent: 0,
         }
     }
@@ -89,12 +100,16 @@ impl Outbox {
     /// Bytes that the socket has not taken yet.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.small.len() - self.sent + self.big_bytes
+        self.queued_small() + self.big_bytes
     }
 
-    /// Whether the caller should hold back until it is told that there is room.
+    fn queued_small(&self) -> usize {
+        self.small.len() - self.sent
+    }
+
+    /// Where the caller should hold back until it is told that there is room.
     #[must_use]
-    pub fn is_pressed(&self) -> bool {
+    pub fn pressed(&self) -> Pressed {
         self.pressed
     }
 
@@ -120,7 +135,7 @@ impl Outbox {
             }
         }
         self.small.extend_from_slice(frames.get(taken..).unwrap_or_default());
-        self.press();
+        self.pressed.small |= self.queued_small() > self.soft;
         Ok(())
     }
 
@@ -159,7 +174,7 @@ impl Outbox {
         if begun.is_some() {
             self.fragment = begun;
         }
-        self.press();
+        self.pressed.big |= self.big_bytes > self.soft;
         Ok(())
     }
 
@@ -182,8 +197,9 @@ impl Outbox {
                 if !fragment.write(socket, &[&big.payload], big.base, &mut self.total_sent)? {
                     return Ok(Flushed::Blocked);
                 }
+                let sent = fragment.end - fragment.start;
                 self.fragment = None;
-                self.end_fragment();
+                self.end_fragment(sent);
             } else if self.sent < self.small.len() {
                 let rest = self.small.get(self.sent..).unwrap_or_default();
                 let bytes = write(socket, &[IoSlice::new(rest)], &mut self.total_sent)?;
@@ -200,7 +216,7 @@ impl Outbox {
             } else if let Some(big) = self.bigs.front_mut() {
                 self.fragment = big.plan.take_fragment();
                 if self.fragment.is_none() {
-                    self.end_fragment();
+                    self.end_fragment(0);
                 }
             } else {
                 return Ok(if socket.unsent() == 0 { Flushed::All } else { Flushed::Blocked });
@@ -208,13 +224,15 @@ impl Outbox {
         }
     }
 
-    /// Whether pressure has just ended: true once after [`Outbox::is_pressed`] was true and half of
-    /// the soft limit is free again.
-    pub fn take_room(&mut self) -> bool {
-        let room = self.pressed && self.queued() <= self.soft / 2;
-        if room {
-            self.pressed = false;
-        }
+    /// Where pressure has just ended: true once after [`Outbox::pressed`] was, when half of the soft
+    /// limit is free again.
+    pub fn take_room(&mut self) -> Pressed {
+        let room = Pressed {
+            small: self.pressed.small && self.queued_small() <= self.soft / 2,
+            big: self.pressed.big && self.big_bytes <= self.soft / 2,
+        };
+        self.pressed.small &= !room.small;
+        self.pressed.big &= !room.big;
         room
     }
 
@@ -227,18 +245,11 @@ impl Outbox {
         self.small.is_empty() && self.bigs.is_empty()
     }
 
-    fn press(&mut self) {
-        self.pressed |= self.queued() > self.soft;
-    }
-
-    /// After a fragment: the next payload's turn, or this one is done.
-    fn end_fragment(&mut self) {
-        if let Some(big) = self.bigs.pop_front() {
-            if big.plan.is_done() {
-                self.big_bytes -= big.payload.len();
-            } else {
-                self.bigs.push_back(big);
-            }
+    /// After a fragment with `sent` bytes of the payload: the next one's turn, if this one is not done.
+    fn end_fragment(&mut self, sent: usize) {
+        self.big_bytes -= sent;
+        if let Some(big) = self.bigs.pop_front().filter(|big| !big.plan.is_done()) {
+            self.bigs.push_back(big);
         }
     }
 }
