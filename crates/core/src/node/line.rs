@@ -92,8 +92,13 @@ impl Line {
 
     fn write(&self, write: impl FnOnce(&mut Outbox) -> io::Result<()>) -> Pressed {
         let mut outbox = self.outbox.lock();
-        // A broken pipe is told by the reading side, after what the peer said last.
-        if write(&mut outbox).is_err() {
+        if let Err(error) = write(&mut outbox) {
+            if error.kind() == io::ErrorKind::OutOfMemory {
+                drop(outbox);
+                self.end(ErrorCode::ConnectionLost, "there is no memory for a payload that waits to be sent".into());
+                return Pressed::default();
+            }
+            // A broken pipe is told by the reading side, after what the peer said last.
             outbox.clear();
             self.wake.notify_one();
         } else if outbox.queued() > 0 || self.socket.unsent() > 0 {

@@ -6,6 +6,7 @@
 //! there is room again; at most one submission goes beyond. A full lane of big payloads holds back
 //! no small frame.
 
+use crate::memory;
 use crate::socket::Socket;
 use daffi_protocol::limits::FRAGMENT_BYTES;
 use daffi_protocol::{Header, codec, extension, flags};
@@ -146,7 +147,7 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// The connection can no longer be written to.
+    /// The connection can no longer be written to, or there is no memory for what it does not take.
     pub fn send_big(&mut self, socket: &Socket, header: Header, extension: &[u8], pieces: &[&[u8]]) -> io::Result<()> {
         let total = pieces.iter().map(|piece| piece.len()).sum();
         let mut first = extension.to_vec();
@@ -165,7 +166,7 @@ impl Outbox {
             }
         }
         let base = begun.as_ref().map_or(0, |fragment| fragment.start);
-        let mut payload = Vec::with_capacity(total - base);
+        let mut payload = memory::buffer_for(total - base).ok_or(io::ErrorKind::OutOfMemory)?;
         for piece in slices(pieces, base, total) {
             payload.extend_from_slice(&piece);
         }
