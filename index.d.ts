@@ -819,6 +819,24 @@ interface EventsOptions<Type extends keyof GlobalEvents = keyof GlobalEvents> {
 interface EventIterator<Event> extends AsyncIterableIterator<Event, undefined, undefined>, AsyncDisposable {
 }
 
+/** What nodes may do: what is left out they may not. */
+interface Grant {
+    /** Names of nodes; `*` stands for any characters. */
+    nodes: string | readonly string[];
+    /** A secret of these nodes, in place of the controller's `token`: nobody else can take their names. */
+    token?: string | undefined;
+    /** Callbacks that they may call, and schedule: patterns of names, or `true` for each. @default none */
+    call?: boolean | string | readonly string[] | undefined;
+    /** Callbacks that they may expose. @default none */
+    expose?: boolean | string | readonly string[] | undefined;
+    /** Whether they may schedule calls with PERIOD, and ask for and cancel their tasks. @default false */
+    schedule?: boolean | undefined;
+    /** Whether they may send functions; the receiver's `transfer` has its say, too. @default false */
+    transfer?: boolean | undefined;
+    /** Whether they may stop all nodes, and cancel the tasks of others. @default false */
+    admin?: boolean | undefined;
+}
+
 /** One line of a log: what is known as fields, and a sentence. No field holds a secret or an argument. */
 type LogMethod = (fields: Readonly<Record<string, unknown>>, message: string) => void;
 /** Where a Global logs to; pino and its like fit as they are. */
@@ -907,6 +925,11 @@ interface GlobalOptions {
     transfer?: TransferPolicy | undefined;
     /** Shared secret of the controller and its nodes, in place of the cookie. Env `DAFFI_TOKEN`. @default none */
     token?: string | undefined;
+    /**
+     * What nodes may do, by their names, at the controller: the first grant that names a node is its own, and a node that
+     * none names is refused. The node in the controller's process needs none. @default everybody may do everything
+     */
+    grants?: readonly Grant[] | undefined;
     /** TLS over TCP: `true` trusts whom the system trusts. It needs `host`; a controller needs `cert` and `key`. @default none */
     tls?: true | TlsOptions | undefined;
     /** Allow plain TCP to other machines: everything is readable on the way. @default false */
@@ -1073,7 +1096,7 @@ declare class Global<Remote = any> implements AsyncDisposable {
     /**
      * Asks all nodes of this controller but the own one to stop, as `stop()` there would, and waits until they have left.
      *
-     * @throws {GlobalContextError} The controller is not in this process, or has stopped.
+     * @throws {GlobalContextError} The controller is not in this process and does not grant `admin`, or has stopped.
      */
     killAll(options?: KillAllOptions): Promise<KillAllResult>;
     [Symbol.asyncDispose](): Promise<void>;
@@ -1306,4 +1329,4 @@ declare function local<F extends AnyFunction>(method: F, context: ClassMethodDec
 declare function alias(name: string): <F extends AnyFunction>(method: F, context: ClassMethodDecoratorContext<any, F>) => void;
 
 export { Arguments, AsyncResult, BG, BROADCAST, BroadcastError, Call, CallContext, ConnectionLostError, DaffiError, FG, Global, GlobalContextError, InitializationError, OverloadedError, PERIOD, PayloadTooLargeError, RemoteCallError, RemoteStoppedUnexpectedlyError, STREAM, ScheduledTask, SerializationError, StreamResult, TimeoutError, TransferNotAllowedError, UnableToFindCandidateError, UnauthorizedError, ValidationError, alias, args, callback, callbackAndFetcher, fetcher, fetchers, getContext, getG, local, unregister };
-export type { AnyCallback, AnyClass, AnyFunction, AsyncResultStatus, AtTimeOptions, BgModifier, BgOptions, BgWithoutResultOptions, BroadcastErrorOptions, BroadcastModifier, BroadcastOptions, BroadcastPlan, BroadcastSettledOptions, BroadcastWithoutResultOptions, CallPlan, CallbackAndFetcher, CallbackAndFetcherFunction, CallbackClassDecorator, CallbackFunction, CallbackOptions, CancelSignal, CatchUp, ClassCallbackOptions, CronOptions, DaffiErrorOptions, Duration, ErrorClass, EventIterator, EventsOptions, Executed, Fetcher, FetcherBody, FetcherFunction, FetcherOfAnyKind, FetcherOfKind, FetcherOptions, FetcherParameters, FetcherResult, Fetchers, FetchersFunction, FetchersOfAnyKind, FetchersOfKind, FgModifier, FgOptions, GetOptions, GlobalEvent, GlobalEvents, GlobalOptions, GlobalStats, IncomingCall, IncomingMiddleware, InputSchemas, IntervalOptions, ItemOf, KillAllOptions, KillAllResult, Limits, LinkStats, LogMethod, Logger, MethodName, Middleware, Modifier, ModifierKind, ModifierResults, Moment, OutgoingCall, OutgoingChange, OutgoingKind, OutgoingMiddleware, Overlap, PeerInfo, Pem, PeriodKind, PeriodModifier, PeriodOptions, PeriodPlan, RemoteCall, RemoteCalls, ResultOf, RetryOptions, ScheduledTaskInfo, ScheduledTaskStatus, SentItem, StandardIssue, StandardResult, StandardSchemaV1, StopOptions, StreamCall, StreamItems, StreamModifier, StreamOptions, StreamPlan, StreamSummary, TaskEnd, TlsOptions, TransferIsolation, TransferOptions, TransferPolicy, TransferRules, UnknownCallback, ValidationErrorOptions, ValidationIssue, WaitOptions, WorkersOptions };
+export type { AnyCallback, AnyClass, AnyFunction, AsyncResultStatus, AtTimeOptions, BgModifier, BgOptions, BgWithoutResultOptions, BroadcastErrorOptions, BroadcastModifier, BroadcastOptions, BroadcastPlan, BroadcastSettledOptions, BroadcastWithoutResultOptions, CallPlan, CallbackAndFetcher, CallbackAndFetcherFunction, CallbackClassDecorator, CallbackFunction, CallbackOptions, CancelSignal, CatchUp, ClassCallbackOptions, CronOptions, DaffiErrorOptions, Duration, ErrorClass, EventIterator, EventsOptions, Executed, Fetcher, FetcherBody, FetcherFunction, FetcherOfAnyKind, FetcherOfKind, FetcherOptions, FetcherParameters, FetcherResult, Fetchers, FetchersFunction, FetchersOfAnyKind, FetchersOfKind, FgModifier, FgOptions, GetOptions, GlobalEvent, GlobalEvents, GlobalOptions, GlobalStats, Grant, IncomingCall, IncomingMiddleware, InputSchemas, IntervalOptions, ItemOf, KillAllOptions, KillAllResult, Limits, LinkStats, LogMethod, Logger, MethodName, Middleware, Modifier, ModifierKind, ModifierResults, Moment, OutgoingCall, OutgoingChange, OutgoingKind, OutgoingMiddleware, Overlap, PeerInfo, Pem, PeriodKind, PeriodModifier, PeriodOptions, PeriodPlan, RemoteCall, RemoteCalls, ResultOf, RetryOptions, ScheduledTaskInfo, ScheduledTaskStatus, SentItem, StandardIssue, StandardResult, StandardSchemaV1, StopOptions, StreamCall, StreamItems, StreamModifier, StreamOptions, StreamPlan, StreamSummary, TaskEnd, TlsOptions, TransferIsolation, TransferOptions, TransferPolicy, TransferRules, UnknownCallback, ValidationErrorOptions, ValidationIssue, WaitOptions, WorkersOptions };

@@ -14,7 +14,7 @@ const LAYERS = [
   ['payload', 'native'],
   ['stream'],
   ['options'],
-  ['tls', 'transfer-policy'],
+  ['grants', 'tls', 'transfer-policy'],
   ['duration', 'events', 'logger', 'names', 'signals', 'timer'],
   ['clock'],
   ['errors'],

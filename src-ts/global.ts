@@ -251,19 +251,23 @@ export class Global<Remote = any> implements AsyncDisposable {
   /**
    * Asks all nodes of this controller but the own one to stop, as `stop()` there would, and waits until they have left.
    *
-   * @throws {GlobalContextError} The controller is not in this process, or has stopped.
+   * @throws {GlobalContextError} The controller is not in this process and does not grant `admin`, or has stopped.
    */
   async killAll(options: KillAllOptions = {}): Promise<KillAllResult> {
     checkOptionNames(options, ['timeout'], 'killAll()')
     const timeoutMs = toInterval(options.timeout ?? KILL_ALL_MS, 'timeout')
-    if (!this.isController) {
-      const elsewhere = 'the controller is in another process, which alone may stop all nodes. Ask it there.'
-      throw new GlobalContextError(`killAll(): ${this.#life.withoutController ?? elsewhere}`)
-    }
     if (this.#source.state === 'starting') await this.#life.started
-    const { controller } = this.#life
-    if (this.#source.state !== 'running' || controller === null) throw globalStopped('killAll()')
-    return await controller.stopNodes(timeoutMs)
+    const { controller, link } = this.#life
+    const isRunning = this.#source.state === 'running'
+    if (this.isController) {
+      if (!isRunning || controller === null) throw globalStopped('killAll()')
+      return await controller.stopNodes(timeoutMs)
+    }
+    const asked = (isRunning ? link?.stopOthers() : null) ?? null
+    if (asked !== null) return await this.#names.waitUntilGone(asked, timeoutMs)
+    const elsewhere =
+      'the controller is in another process, and gave this node no `grants` with `admin`. Ask it there, or grant it that.'
+    throw new GlobalContextError(`killAll(): ${this.#life.withoutController ?? elsewhere}`)
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -131,6 +131,7 @@ export type {
 } from './schedule/period.js'
 export { ScheduledTask, type ScheduledTaskStatus } from './schedule/scheduled-task.js'
 export type { ScheduledTaskInfo, TaskEnd } from './schedule/task-info.js'
+export type { Grant } from './grants.js'
 export type { Pem, TlsOptions } from './tls.js'
 export type { GlobalOptions, Limits, WorkersOptions } from './options.js'
 export type { CancelSignal } from './timer.js'

@@ -3,7 +3,7 @@ import type { GlobalSource } from './call/global-source.js'
 import { checkSignal } from './call/modifiers.js'
 import { toTimeout } from './duration.js'
 import { show, TimeoutError } from './errors.js'
-import type { WaitOptions } from './global.js'
+import type { KillAllResult, WaitOptions } from './global.js'
 import { checkName, checkOptionNames } from './names.js'
 import type { Link } from './native/link-types.js'
 import { NEVER } from './threads/seat.js'
@@ -51,6 +51,22 @@ export class KnownNames {
       for (const [node, names] of nodes) if (node !== this.#processName && names.has(name)) return true
       return false
     })
+  }
+
+  /** Waits until these nodes have left, for `timeoutMs` at most. */
+  async waitUntilGone(names: readonly string[], timeoutMs: number): Promise<KillAllResult> {
+    const remaining = (): string[] => names.filter((name) => this.#source.link?.nodes().has(name) === true)
+    const { clock } = this.#source
+    await waitUntil<void>({ timeoutMs, clock, onTimeout: () => undefined }, (resolve) => {
+      const check = (): void => {
+        if (remaining().length === 0) resolve()
+      }
+      this.#waiting.add(check)
+      check()
+      return () => this.#waiting.delete(check)
+    }).catch(() => undefined)
+    const left = remaining()
+    return { stopped: names.filter((name) => !left.includes(name)), remaining: left }
   }
 
   async #wait(what: string, missing: string, options: WaitOptions | undefined, found: Found): Promise<void> {

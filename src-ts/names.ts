@@ -66,6 +66,14 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return best
 }
 
+/** Whether one of the patterns names `name`; `*` stands for any characters. */
+export function anyNames(patterns: readonly string[], name: string): boolean {
+  return patterns.some((pattern) => {
+    const literal = pattern.split('*').map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    return new RegExp(`^${literal.join('.*')}$`, 'su').test(name)
+  })
+}
+
 /** Levenshtein's distance. */
 function distance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 8) return Number.POSITIVE_INFINITY

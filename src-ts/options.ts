@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { type Duration, toInterval, toMilliseconds, toTimeout } from './duration.js'
 import { invalidOption, show } from './errors.js'
 import type { Logger } from './logger.js'
+import { type CompleteGrant, completeGrants, type Grant } from './grants.js'
 import { checkName, checkOptionNames } from './names.js'
 import { type CompleteTransfer, completeTransfer, type TransferPolicy } from './transfer-policy.js'
 import { type CompleteTls, completeTls, type TlsOptions } from './tls.js'
@@ -36,6 +37,11 @@ export interface GlobalOptions {
   transfer?: TransferPolicy | undefined
   /** Shared secret of the controller and its nodes, in place of the cookie. Env `DAFFI_TOKEN`. @default none */
   token?: string | undefined
+  /**
+   * What nodes may do, by their names, at the controller: the first grant that names a node is its own, and a node that
+   * none names is refused. The node in the controller's process needs none. @default everybody may do everything
+   */
+  grants?: readonly Grant[] | undefined
   /** TLS over TCP: `true` trusts whom the system trusts. It needs `host`; a controller needs `cert` and `key`. @default none */
   tls?: true | TlsOptions | undefined
   /** Allow plain TCP to other machines: everything is readable on the way. @default false */
@@ -118,6 +124,7 @@ export interface CompleteOptions {
   timeoutMs: number
   transfer: CompleteTransfer
   token: string | null
+  grants: CompleteGrant[] | null
   tls: CompleteTls | null
   cookiePath: string
   connectTimeoutMs: number
@@ -149,6 +156,7 @@ const NAMES: readonly (keyof GlobalOptions)[] = [
   'timeout',
   'transfer',
   'token',
+  'grants',
   'tls',
   'insecureTransport',
   'connectTimeout',
@@ -201,6 +209,7 @@ export function completeOptions(options: GlobalOptions = {}, surroundings?: Surr
     timeoutMs: limit(options.timeout, 'timeout', given(env.DAFFI_TIMEOUT) ?? null, 'DAFFI_TIMEOUT'),
     transfer: completeTransfer(options.transfer, given(env.DAFFI_TRANSFER)),
     token,
+    grants: completeGrants(options.grants, initController, token),
     tls,
     cookiePath: given(env.DAFFI_COOKIE_FILE) ?? join(homedir(), '.daffi', 'cookie'),
     connectTimeoutMs: limit(options.connectTimeout, 'connectTimeout', 30_000),

@@ -92,6 +92,7 @@ export class Serving {
       allowsTransfer: (peer, sha256) => this.#allowsTransfer(peer, sha256),
       transferred: (peer, sha256, allowed) => this.#tellTransfer(peer, sha256, allowed),
       runIsolated: isolation && ((text, args) => isolation.run(text, args)),
+      schedule: (method, order, caller) => this.#scheduler?.schedule(method, order, caller),
       system: (method, args, caller) => this.#answer(method, args, caller),
     }
   }

@@ -1,7 +1,7 @@
 /** Who may send functions to this process, and where these run. */
 import { type Duration, toTimeout } from './duration.js'
 import { invalidOption, show } from './errors.js'
-import { checkOptionNames } from './names.js'
+import { anyNames, checkOptionNames } from './names.js'
 
 /** The far end of a transferred function, as the controller attests it. */
 export interface PeerInfo {
@@ -90,10 +90,7 @@ export function allowsTransfer(policy: CompleteTransfer, peer: PeerInfo, sha256:
   if (policy === 'local') return peer.local
   if (typeof policy === 'function') return policy(peer) === true
   if (policy.allow !== null && (sha256 === null || !policy.allow.includes(sha256))) return false
-  return policy.from.some((pattern) => {
-    const literal = pattern.split('*').map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-    return new RegExp(`^${literal.join('.*')}$`, 'su').test(peer.name)
-  })
+  return anyNames(policy.from, peer.name)
 }
 
 /** Where the functions run that a policy lets in. */

@@ -56,6 +56,7 @@ function serve(
     },
     transferred: (...told: Told) => audit.push(told),
     runIsolated,
+    schedule: () => undefined,
     system: () => undefined,
   }
   const names = {

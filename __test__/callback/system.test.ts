@@ -32,6 +32,8 @@ function serve(
     allowsTransfer: () => false,
     transferred: () => undefined,
     runIsolated: null,
+    schedule: (method: string, order: readonly unknown[], caller: SystemCaller) =>
+      system('schedule', [method, ...order], caller),
     system,
   }
   const names = { names: new Map([[1, 'slow']]), nodeName: (index: number) => `n${index}`, controller: 3 }

@@ -19,7 +19,7 @@ import type { GlobalOptions } from '../../src-ts/options.js'
 import type { CancelSignal } from '../../src-ts/timer.js'
 
 export interface Sent {
-  kind: 'request' | 'post' | 'transfer' | 'system' | 'tell'
+  kind: 'request' | 'post' | 'transfer' | 'system' | 'tell' | 'schedule'
   method: string
   args: readonly unknown[]
   node: number
@@ -73,6 +73,13 @@ export class FakeLink implements Link {
   /** A system call arrives from node `w`. */
   ask(method: string, ...args: unknown[]): void {
     this.#inbound.request(0, [method, ...args], 2, 0, 1, true, 0, true)
+  }
+
+  /** A scheduled call arrives from node `w`. */
+  order(name: string, ...order: unknown[]): void {
+    const id = this.#names.size + 1
+    this.#names.set(id, name)
+    this.#inbound.schedule(id, order, 2, id, 1, true)
   }
 
   /** A function arrives from node `w`. */
@@ -170,6 +177,14 @@ export class FakeLink implements Link {
     signal: CancelSignal | undefined,
   ): Promise<unknown> {
     return this.#record({ kind: 'system', method, args, node, timeoutMs, signal })
+  }
+
+  schedule(node: number, method: string, args: readonly unknown[], timeoutMs: number): Promise<unknown> {
+    return this.#record({ kind: 'schedule', method, args, node, timeoutMs, signal: undefined })
+  }
+
+  stopOthers(): null {
+    return null
   }
 
   tell(node: number, method: string, args: readonly unknown[]): void {

@@ -188,6 +188,10 @@ class RecordedInbound implements Inbound {
     this.calls.push(['transfer', ...details])
   }
 
+  schedule(...details: Parameters<Inbound['schedule']>): void {
+    this.calls.push(['schedule', ...details])
+  }
+
   stream(...details: Parameters<Inbound['stream']>): void {
     this.calls.push(['stream', ...details])
   }

@@ -45,6 +45,7 @@ function controllerOptions(address: AddressDto): ControllerDto {
     address,
     cookiePath: null,
     token: null,
+    grants: null,
     tls: null,
     allowRemote: false,
     handshakeTimeoutMs: 5000,

@@ -50,13 +50,13 @@ test('a Global runs what others schedule, and nothing more when it stops', async
   g.callback('tick', (text: string) => {
     if (ran.push(text) === 2) ranTwice()
   })
-  link.ask('schedule', uuid, 'tick', { interval: 10 }, ['x'])
+  link.order('tick', uuid, { interval: 10 }, ['x'])
   t.is(link.outcomes.at(-1)?.[0], 0)
   await twice
   t.deepEqual(ran.slice(0, 2), ['x', 'x'])
   await g.stop()
   const before = ran.length
-  link.ask('schedule', uuid.replace('1', '2'), 'tick', { interval: 10 }, ['x'])
+  link.order('tick', uuid.replace('1', '2'), { interval: 10 }, ['x'])
   t.is(link.outcomes.at(-1)?.[0], WireCode.Draining)
   await new Promise((resolve) => setTimeout(resolve, 30))
   t.is(ran.length, before)

@@ -59,6 +59,8 @@ function bench(): Bench {
     nodes: () => (self.isConnected ? nodes : new Map()),
     indexOf: (node: string) => (self.isConnected ? [...nodes.keys()].indexOf(node) + 1 || undefined : undefined),
     system: async (index: number, method: string, args: readonly unknown[]) => self.answer(record(index, method, args)),
+    schedule: async (index: number, method: string, order: readonly unknown[]) =>
+      self.answer(record(index, 'schedule', [method, ...order])),
     tell: (index: number, method: string, args: readonly unknown[]) => void record(index, method, args),
   } as unknown as Link
   const clock = new FakeClock()
@@ -101,7 +103,7 @@ test('a task is scheduled on another node with the callback, and its handle says
   t.is(task.lastError, null)
   const [{ node, method, args }] = b.sent as [Sent]
   t.deepEqual([node, method], ['w', 'schedule'])
-  t.deepEqual(args, [task.uuid, 'tick', planPeriod({ interval: 50 }).options, [1]])
+  t.deepEqual(args, ['tick', task.uuid, planPeriod({ interval: 50 }).options, [1]])
 })
 
 test('one of several nodes is picked, any of them in time', async (t) => {
@@ -152,7 +154,7 @@ test('a task whose acknowledgement did not come is taken back; one that was refu
   refuse(WireCode.ConnectionLost)
   await t.throwsAsync(b.schedule(), { code: 'ERR_CONNECTION_LOST' })
   const [, { args }, last] = b.sent as [Sent, Sent, Sent]
-  t.deepEqual([last.node, last.method, last.args], ['w', 'cancelTask', [args[0]]])
+  t.deepEqual([last.node, last.method, last.args], ['w', 'cancelTask', [args[1]]])
 })
 
 test('an error reaches every listener, and the first one also what came before it', async (t) => {

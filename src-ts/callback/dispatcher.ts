@@ -24,6 +24,8 @@ export interface CallbackHost extends TransferHost {
   lookup(name: string): RegisteredCallback | undefined
   /** A callback that was called without result threw: nobody else hears of it. */
   oneWayFailed(thrown: unknown): void
+  /** Keeps a scheduled call of a callback and gives when it was made; throws a {@link Refusal}. */
+  schedule(method: string, order: readonly unknown[], caller: SystemCaller): unknown
   /** Answers a system call with a value or a promise; throws a {@link Refusal}. */
   system(method: string, args: readonly unknown[], caller: SystemCaller): unknown
 }
@@ -102,6 +104,15 @@ export class Dispatcher implements Inbound {
       if (entry.withG) args.unshift(this.#host.g)
       this.#run(entry.name, entry.fn, args, node, slot, generation, wantsReply, timeoutMs)
     }
+  }
+
+  schedule(callback: number, order: unknown, node: number, slot: number, generation: number, local: boolean): void {
+    const name = this.#names.names.get(callback)
+    this.#answer(node, local, slot, generation, true, (caller) => {
+      if (!Array.isArray(order)) throw new Refusal(WireCode.PayloadRejected)
+      if (name === undefined) throw new Refusal(WireCode.NoCandidate)
+      return this.#host.schedule(name, order, caller)
+    })
   }
 
   stream(
@@ -307,11 +318,23 @@ export class Dispatcher implements Inbound {
 
   #system(payload: unknown, node: number, local: boolean, slot: number, generation: number, wantsReply: boolean): void {
     const [method, ...args] = Array.isArray(payload) ? payload : []
+    this.#answer(node, local, slot, generation, wantsReply, (caller) => this.#host.system(String(method), args, caller))
+  }
+
+  /** Answers what is no call of a callback. */
+  #answer(
+    node: number,
+    local: boolean,
+    slot: number,
+    generation: number,
+    wantsReply: boolean,
+    answer: (caller: SystemCaller) => unknown,
+  ): void {
     const name = this.#names.nodeName(node) ?? ''
     const caller: SystemCaller = { name, local, ofController: node === this.#names.controller }
     const context = new CallContext(this.#host.g, name, slot, generation, null)
     try {
-      const result = this.#host.system(String(method), args, caller)
+      const result = answer(caller)
       if (isThenable(result)) this.#await(result, context, slot, generation, wantsReply)
       else if (wantsReply) this.#respond(slot, generation, 0, result)
     } catch (thrown) {

@@ -4,7 +4,7 @@
 export interface SystemCaller {
   /** Name of the node. */
   readonly name: string
-  /** The same user on the same machine. */
+  /** It may see to what is another's: it is the same user on the same machine, or has the grant `admin`. */
   readonly local: boolean
   /** It is the node in the controller's own process. */
   readonly ofController: boolean

@@ -66,6 +66,7 @@ export interface ControllerDto {
   address: AddressDto
   cookiePath: string | null
   token: string | null
+  grants: Array<GrantDto> | null
   tls: TlsDto | null
   allowRemote: boolean
   handshakeTimeoutMs: number
@@ -96,6 +97,17 @@ export declare const DRAIN_BYTES: number
 export interface Failure {
   code: number
   message: string
+}
+
+/** What the nodes of certain names may do. `call` and `expose` are patterns of names; `null` is each. */
+export interface GrantDto {
+  nodes: Array<string>
+  token: string | null
+  call: Array<string> | null
+  expose: Array<string> | null
+  schedule: boolean
+  transfer: boolean
+  admin: boolean
 }
 
 /**

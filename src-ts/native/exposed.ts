@@ -1,10 +1,13 @@
-import { globalStopped } from '../errors.js'
+import { globalStopped, show, UnauthorizedError } from '../errors.js'
+import { anyNames, GENERATOR_PREFIX } from '../names.js'
 import { type Deferred, defer } from './deferred.js'
 
 /** The callback names that a node exposes: what the controller is told, again after every reconnect, and has taken in. */
 export class Exposed {
   readonly #names = new Set<string>()
   readonly #waiters = new Set<Waiter>()
+  /** Patterns of what it may expose; `undefined` for everything. */
+  #allowed: readonly string[] | undefined
   readonly #register: (message: { add: readonly string[] } | { remove: readonly string[] }) => void
 
   /** @param register - sends a message to the controller; messages are of bounded size. */
@@ -29,6 +32,11 @@ export class Exposed {
     return waiter.promise
   }
 
+  /** A controller lets this node expose what these patterns name, and nothing else; `undefined` for everything. */
+  restrict(allowed: readonly string[] | undefined): void {
+    this.#allowed = allowed
+  }
+
   /** Tells a controller that knows nothing of this node yet. */
   tellAll(): void {
     this.#tell([...this.#names], [])
@@ -37,6 +45,12 @@ export class Exposed {
   /** The controller knows `known` of this node now. */
   settle(known: ReadonlySet<string>): void {
     for (const waiter of this.#waiters) {
+      const refused = waiter.add.find((name) => !this.#mayExpose(name) && this.#names.has(name))
+      if (refused !== undefined) {
+        this.#waiters.delete(waiter)
+        waiter.reject(notGranted(refused))
+        continue
+      }
       // What was taken back meanwhile is not waited for.
       const done = waiter.add.every((name) => known.has(name) || !this.#names.has(name))
       if (done && waiter.remove.every((name) => !known.has(name) || this.#names.has(name))) {
@@ -52,12 +66,30 @@ export class Exposed {
     this.#waiters.clear()
   }
 
-  #tell(add: readonly string[], remove: readonly string[]): void {
+  #mayExpose(name: string): boolean {
+    return this.#allowed === undefined || anyNames(this.#allowed, bare(name))
+  }
+
+  #tell(names: readonly string[], remove: readonly string[]): void {
+    // What it may not expose would end the connection.
+    const add = this.#allowed === undefined ? names : names.filter((name) => this.#mayExpose(name))
     for (let at = 0; at < add.length; at += NAMES_A_FRAME) this.#register({ add: add.slice(at, at + NAMES_A_FRAME) })
     for (let at = 0; at < remove.length; at += NAMES_A_FRAME) {
       this.#register({ remove: remove.slice(at, at + NAMES_A_FRAME) })
     }
   }
+}
+
+function bare(name: string): string {
+  return name.startsWith(GENERATOR_PREFIX) ? name.slice(GENERATOR_PREFIX.length) : name
+}
+
+function notGranted(name: string): UnauthorizedError {
+  return new UnauthorizedError(
+    `The controller's grant for this node does not let it expose ${bare(name)}(). Add ${show(bare(name))} to \`expose\` ` +
+      'there, or make the callback `local`.',
+    { code: 'ERR_NOT_PERMITTED', executed: null },
+  )
 }
 
 interface Waiter extends Deferred {

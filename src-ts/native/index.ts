@@ -17,6 +17,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     address: options.address,
     cookiePath: options.address.path === null ? options.cookiePath : null,
     token: options.token,
+    grants: options.grants,
     tls: options.tls,
     allowRemote: options.token !== null || options.tls?.requestCert === true,
     handshakeTimeoutMs: options.handshakeMs,

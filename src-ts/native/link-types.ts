@@ -2,6 +2,7 @@
 import type { TransferSource } from '../callback/transfer-source.js'
 import type { Clock } from '../clock.js'
 import type { DaffiError } from '../errors.js'
+import type { CompleteGrant } from '../grants.js'
 import type { Address, Limits } from '../options.js'
 import type { ItemPort } from '../stream/flow.js'
 import type { CancelSignal } from '../timer.js'
@@ -92,6 +93,13 @@ export interface Link {
     signal: CancelSignal | undefined,
     label?: string,
   ): Promise<unknown>
+  /**
+   * Has a node keep a scheduled call of one of its callbacks; `order` is `[uuid, options of PERIOD, arguments]`. Never
+   * throws: it rejects.
+   */
+  schedule(node: number, method: string, order: readonly unknown[], timeoutMs: number): Promise<unknown>
+  /** Has the controller ask all other nodes but its own to stop. Gives their names; `null` when this node may not. */
+  stopOthers(): string[] | null
   /** Tells a node something of daffi's own: best effort, and nobody hears how it went. */
   tell(node: number, method: string, args: readonly unknown[]): void
   /**
@@ -156,7 +164,10 @@ export interface Names {
 export interface Inbound {
   /** Calls that run. */
   readonly running: number
-  /** `callback` 0 is a system call. `local`: the controller attests that the sender is the same user on the same machine. */
+  /**
+   * `callback` 0 is a system call. `local`: the controller attests that the sender is the same user on the same machine;
+   * in a system call, that it may see to what is another's.
+   */
   request(
     callback: number,
     args: unknown,
@@ -167,6 +178,8 @@ export interface Inbound {
     timeoutMs: number,
     local: boolean,
   ): void
+  /** A callback is to be called by a schedule. `local` as in a system call. */
+  schedule(callback: number, order: unknown, node: number, slot: number, generation: number, local: boolean): void
   transfer(payload: unknown, node: number, local: boolean, slot: number, generation: number, timeoutMs: number): void
   /** A streamed call; with a source its items follow, and `args` is empty. */
   stream(
@@ -232,6 +245,7 @@ export interface LinkOptions extends ConnectionOptions {
 /** What a controller is started with. */
 export interface ControllerOptions extends ConnectionOptions {
   name: string
+  grants: CompleteGrant[] | null
 }
 
 /** A running controller. */

@@ -46,6 +46,8 @@ export class NativeLink implements Link {
   /** Connections that were lost so far. */
   #connection = 0
   #strayResponses = 0
+  /** The controller lets this node stop others. */
+  #isAdmin = false
   /** The controller has said that it stops: the end of this connection is no accident. */
   #controllerStops = false
   /** Where the controller is looked for; `undefined` where it is in this process. */
@@ -106,6 +108,17 @@ export class NativeLink implements Link {
 
   system(...call: Parameters<Link['system']>): Promise<unknown> {
     return this.#outgoing.system(...call)
+  }
+
+  schedule(...call: Parameters<Link['schedule']>): Promise<unknown> {
+    return this.#outgoing.schedule(...call)
+  }
+
+  stopOthers(): string[] | null {
+    if (!this.#isAdmin || this.nodeIndex === 0) return null
+    this.#submission.appendControl(Kind.Stop, { reason: 'killAll()' })
+    const kept = [this.#registry.own, this.#registry.controller]
+    return [...this.#registry.nodes.keys()].filter((name) => !kept.includes(this.#registry.indexOf(name) ?? 0))
   }
 
   tell(...call: Parameters<Link['tell']>): void {
@@ -244,9 +257,14 @@ export class NativeLink implements Link {
       return
     }
     const wantsReply = (flags & Flag.NoReply) === 0
-    if ((flags & Flag.Stream) !== 0 && kind === Kind.Request && wantsReply) {
+    if ((flags & (Flag.Stream | Flag.Source)) !== 0 && kind === Kind.Request) {
+      const callback = words[word + 5] as number
       const hasSource = (flags & Flag.Source) !== 0
-      this.#inbound.stream(words[word + 5] as number, value, node, slot, generation, timeoutMs, hasSource)
+      // No controller lets one pass that wants no reply.
+      if (!wantsReply) return
+      if ((flags & Flag.Stream) !== 0) {
+        this.#inbound.stream(callback, value, node, slot, generation, timeoutMs, hasSource)
+      } else this.#inbound.schedule(callback, value, node, slot, generation, (flags & Flag.Local) !== 0)
     } else if (kind === Kind.Request) {
       const local = (flags & Flag.Local) !== 0
       this.#inbound.request(words[word + 5] as number, value, node, slot, generation, wantsReply, timeoutMs, local)
@@ -283,6 +301,8 @@ export class NativeLink implements Link {
         const welcome = decodeFrom(this.#completion.buffer, payload, end, null) as Welcome
         this.#registry.own = welcome.node
         this.#registry.controllerName = welcome.controller
+        this.#isAdmin = welcome.grant?.admin === true
+        this.#exposed.restrict(welcome.grant?.expose)
         const changes = this.#registry.apply(welcome.registry)
         this.#exposed.tellAll()
         this.#events.registryChanged(changes)
@@ -443,6 +463,8 @@ interface Welcome {
   node: number
   controller: string
   local: boolean
+  /** What this node may do; everything without. */
+  grant?: { expose: string[]; admin: boolean }
   registry: WireChange
 }
 

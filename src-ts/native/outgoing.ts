@@ -191,6 +191,12 @@ export class Outgoing {
     return this.#ask(Kind.Request, node, label, [method, ...args], timeoutMs, signal, 'args')
   }
 
+  schedule(node: number, method: string, order: readonly unknown[], timeoutMs: number): Promise<unknown> {
+    const callback = this.#registry.method(method)
+    if (callback === undefined) return Promise.reject(this.#noCandidate(method, node))
+    return this.#ask(Kind.Request, node, method, order, timeoutMs, undefined, 'args', callback.id, Flag.Source)
+  }
+
   tell(node: number, method: string, args: readonly unknown[]): void {
     const payload = [method, ...args]
     if (this.#registry.own === 0 || !this.#submission.isFree) return
@@ -282,18 +288,21 @@ export class Outgoing {
     timeoutMs: number,
     signal: CancelSignal | undefined,
     root: string,
+    callback: number = 0,
+    flags: number = 0,
   ): Promise<unknown> {
     if (signal?.aborted) return Promise.reject(signal.reason)
     if (this.#registry.own === 0)
       return Promise.reject(errorFromWire(WireCode.ConnectionLost, { method, executed: 'no' }))
     if (this.#isFull) return Promise.reject(tooManyCalls(method, this.#maxPending))
-    const again = (leftMs: number): Promise<unknown> => this.#ask(kind, node, method, payload, leftMs, signal, root)
+    const again = (leftMs: number): Promise<unknown> =>
+      this.#ask(kind, node, method, payload, leftMs, signal, root, callback, flags)
     if (!this.#submission.isFree) return this.#whenFree(method, timeoutMs, signal, again)
     return new Promise((resolve, reject) => {
       const slot = this.pending.take(method, resolve, reject)
       this.#made++
       const generation = this.pending.generation(slot)
-      const failure = this.#submission.append(kind, 0, node, slot, generation, 0, payload, timeoutMs, root)
+      const failure = this.#submission.append(kind, flags, node, slot, generation, callback, payload, timeoutMs, root)
       if (failure === FULL) resolve(this.#whenBigFree(slot, method, timeoutMs, signal, again))
       else if (failure !== undefined) this.pending.reject(slot, unsent(method, (failure as Failure).error, MESSAGE))
       else this.pending.limit(slot, timeoutMs, signal)

@@ -71,8 +71,7 @@ export class OwnedTasks implements TaskControl {
     const state = newState(randomUUID(), method, executor, plan)
     this.#keep(state)
     try {
-      const sent = [state.uuid, method, plan.options, args]
-      state.createdAt = Number(await link.system(index, 'schedule', sent, timeoutMs, undefined, method))
+      state.createdAt = Number(await link.schedule(index, method, [state.uuid, plan.options, args], timeoutMs))
       state.isAccepted = true
     } catch (error) {
       this.#forget(state)

@@ -35,7 +35,6 @@ export class Scheduler {
 
   /** What answers system calls, by method. */
   readonly methods: ReadonlyMap<string, SystemMethod> = new Map<string, SystemMethod>([
-    ['schedule', (args, caller) => this.#schedule(args, caller)],
     ['cancelTask', (args, caller) => this.#cancel(args, caller)],
     ['listTasks', (args, caller) => this.#list(args, caller)],
     ['tasks', (args) => this.#tellOf(args)],
@@ -54,11 +53,16 @@ export class Scheduler {
     this.#tasks.clear()
   }
 
-  /** `[uuid, callback name, options of PERIOD, arguments]` → when the task was made, in epoch milliseconds. */
-  #schedule(given: readonly unknown[], caller: SystemCaller): number {
-    const [uuid, funcName, options, args] = given
+  /**
+   * Keeps a task of the callback `funcName`.
+   *
+   * @param asked - `[uuid, options of PERIOD, arguments]`
+   * @returns When it was made, in epoch milliseconds.
+   */
+  schedule(funcName: string, asked: readonly unknown[], caller: SystemCaller): number {
+    const [uuid, options, args] = asked
     if (this.#isEnded) throw new Refusal(WireCode.Draining)
-    if (typeof uuid !== 'string' || !UUID.test(uuid) || typeof funcName !== 'string' || !Array.isArray(args)) {
+    if (typeof uuid !== 'string' || !UUID.test(uuid) || !Array.isArray(args)) {
       throw new Refusal(WireCode.PayloadRejected, 'this is no task')
     }
     if (caller.name === this.#host.processName || this.#tasks.has(uuid) || this.#ended.has(uuid)) {

@@ -48,6 +48,11 @@ export class Errands {
         this.#run(id, label, node, (link, index, signal) => link.system(index, method, args, timeoutMs, signal, label))
         break
       }
+      case 'schedule': {
+        const [id, method, node, timeoutMs] = rest as [number, string, string, number]
+        this.#run(id, method, node, (link, index) => link.schedule(index, method, args, timeoutMs))
+        break
+      }
       case 'stream': {
         const [id, method, node, hasSource] = rest as [number, string, string | null, boolean]
         const stream = new ErrandStream(this.#channel, id, method)

@@ -136,6 +136,14 @@ export class PortLink implements Link {
     return this.#ask(['system', method, this.#nodeName(node), timeoutMs, label], args, signal)
   }
 
+  schedule(node: number, method: string, order: readonly unknown[], timeoutMs: number): Promise<unknown> {
+    return this.#ask(['schedule', method, this.#nodeName(node), timeoutMs], order, undefined)
+  }
+
+  stopOthers(): null {
+    return null
+  }
+
   tell(node: number, method: string, args: readonly unknown[]): void {
     this.#channel.sendValue(['tell', method, this.#nodeName(node)], args, 'args')
   }

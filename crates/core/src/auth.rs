@@ -1,6 +1,7 @@
 //! Who may connect: the cookie of a user, and proofs that it is held without sending it.
 
 use crate::error::CoreError;
+use crate::pattern::any_names;
 use crate::transport::own_uid;
 use daffi_protocol::ErrorCode;
 use hmac::{Hmac, Mac};
@@ -10,6 +11,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What both ends of a connection must hold.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,9 +24,28 @@ pub enum Secret {
     Cookie([u8; COOKIE_BYTES]),
     /// The token that the controller's owner gave out.
     Token(String),
+    /// At a controller: a token, and others in its place for nodes of certain names. See [`Secret::of`].
+    Tokens(Arc<Tokens>),
+}
+
+/// Which token a node has to hold.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// That of all others.
+    pub general: Secret,
+    /// Patterns of names, and the token of these nodes; the general one without. The first that fits counts.
+    pub named: Vec<(Vec<String>, Option<Secret>)>,
 }
 
 impl Secret {
+    /// What the node of this name has to hold.
+    #[must_use]
+    pub fn of(&self, name: &str) -> &Self {
+        let Self::Tokens(tokens) = self else { return self };
+        let own = tokens.named.iter().find(|(patterns, _)| any_names(patterns, name));
+        own.and_then(|(_, secret)| secret.as_ref()).unwrap_or(&tokens.general)
+    }
+
     /// The name of the method in [`Challenge`](daffi_protocol::control::Challenge).
     #[must_use]
     pub const fn method(&self) -> &'static str {
@@ -32,7 +53,7 @@ impl Secret {
             Self::Peer => "peer",
             Self::Certificate => "cert",
             Self::Cookie(_) => "cookie",
-            Self::Token(_) => "token",
+            Self::Token(_) | Self::Tokens(_) => "token",
         }
     }
 
@@ -78,6 +99,8 @@ impl Secret {
             Self::Peer | Self::Certificate => return None,
             Self::Cookie(cookie) => cookie,
             Self::Token(token) => token.as_bytes(),
+            // Nobody is asked for several: `of` says for which.
+            Self::Tokens(tokens) => return tokens.general.mac(parts),
         };
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
         for part in parts {

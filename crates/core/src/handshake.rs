@@ -55,7 +55,7 @@ pub async fn client(
         let fits = match credentials.secret {
             Secret::Peer => matches!(stream, Stream::Unix(_)),
             Secret::Certificate => matches!(stream, Stream::Tls(_)),
-            Secret::Cookie(_) | Secret::Token(_) => true,
+            Secret::Cookie(_) | Secret::Token(_) | Secret::Tokens(_) => true,
         };
         if !fits {
             return Err(CoreError::new(ErrorCode::Unauthorized, "TCP needs a cookie, a token, or certificates."));
@@ -195,6 +195,7 @@ async fn shake_as_server(reader: &mut FrameReader<'_>, secret: &Secret) -> Resul
 
     let (header, raw) = reader.frame(MAX_HANDSHAKE_BODY_BYTES).await?;
     let proof: Proof = control::parse(body_of(header, &raw, Kind::Proof)?).map_err(unreadable)?;
+    let secret = secret.of(&proof.name);
     if !secret.is_node_proof(&proof.proof, &nonce, &client_nonce, &proof.name, &proof.instance) {
         return Err(CoreError::new(ErrorCode::Unauthorized, wrong_proof(secret)));
     }
@@ -336,7 +337,7 @@ fn wrong_method(theirs: &str, ours: &Secret) -> CoreError {
             "The controller does not go by certificates alone. Pass `requestCert: true` to it, or leave `cert` and `key` \
              out here."
         }
-        (_, Secret::Token(_)) => {
+        (_, Secret::Token(_) | Secret::Tokens(_)) => {
             "The controller does not ask for a token, so it cannot prove that it is the one meant. Pass `token` to the \
              controller too, or leave it out here."
         }
@@ -347,7 +348,10 @@ fn wrong_method(theirs: &str, ours: &Secret) -> CoreError {
 
 const fn wrong_proof(secret: &Secret) -> &'static str {
     match secret {
-        Secret::Token(_) => "The token is not the controller's. Pass the same `token` on both sides.",
+        Secret::Token(_) | Secret::Tokens(_) => {
+            "The token is not the controller's for a node of this name. Pass the same `token` on both sides, or that of \
+             the grant."
+        }
         Secret::Cookie(_) => {
             "The cookie is not the controller's. Run node and controller as the same user on the same machine, or pass \
              `token` on both sides."
@@ -403,6 +407,7 @@ mod tests {
             heartbeat_ms: 5000,
             dead_ms: 15000,
             local: true,
+            grant: None,
             registry: RegistryChange::default(),
         }
     }

@@ -8,6 +8,7 @@ use daffi_core::transport::Address;
 use napi::Env;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
+use std::sync::Arc;
 
 /// A controller that runs.
 #[napi]
@@ -23,6 +24,7 @@ pub fn start_controller(env: &Env, options: ControllerDto) -> Result<Object<'_>>
         address: Some(address(&options.address)?),
         cookie: options.cookie_path.map(Into::into),
         token: options.token,
+        grants: options.grants.map(|grants| grants.into_iter().map(|grant| Arc::new(grant.into())).collect()),
         allow_remote: options.allow_remote,
         handshake_timeout: duration(options.handshake_timeout_ms),
         heartbeat: duration(options.heartbeat_ms),

@@ -1,6 +1,7 @@
 //! The plain values that cross the boundary. `binding.d.cts` lists the same types, the same fields,
 //! in the same order; every field is present, an absent value is `null`.
 
+use daffi_core::controller::grants::{Grant, Names};
 use daffi_core::error::CoreError;
 use daffi_protocol::ErrorCode;
 use napi_derive::napi;
@@ -45,12 +46,33 @@ pub struct TlsDto {
     pub skip_verify: bool,
 }
 
+/// What the nodes of certain names may do. `call` and `expose` are patterns of names; `null` is each.
+#[napi(object, use_nullable = true)]
+pub struct GrantDto {
+    pub nodes: Vec<String>,
+    pub token: Option<String>,
+    pub call: Option<Vec<String>>,
+    pub expose: Option<Vec<String>>,
+    pub schedule: bool,
+    pub transfer: bool,
+    pub admin: bool,
+}
+
+impl From<GrantDto> for Grant {
+    fn from(grant: GrantDto) -> Self {
+        let GrantDto { nodes, token, call, expose, schedule, transfer, admin } = grant;
+        let names = |patterns: Option<Vec<String>>| patterns.map_or(Names::All, Names::These);
+        Self { nodes, token, call: names(call), expose: names(expose), schedule, transfer, admin }
+    }
+}
+
 /// How to start a controller. Times in milliseconds, sizes in bytes.
 #[napi(object, use_nullable = true)]
 pub struct ControllerDto {
     pub address: AddressDto,
     pub cookie_path: Option<String>,
     pub token: Option<String>,
+    pub grants: Option<Vec<GrantDto>>,
     pub tls: Option<TlsDto>,
     pub allow_remote: bool,
     pub handshake_timeout_ms: f64,

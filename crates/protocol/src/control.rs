@@ -64,8 +64,20 @@ pub struct Welcome {
     pub dead_ms: u64,
     /// Whether controller and node belong to the same user on the same machine.
     pub local: bool,
+    /// What this node may do; everything without. The controller holds it to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantNotice>,
     /// All nodes and callbacks known now, this node included.
     pub registry: RegistryChange,
+}
+
+/// What a node is told of its grant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantNotice {
+    /// Patterns of the callbacks that it may expose, `*` standing for any characters.
+    pub expose: Vec<String>,
+    /// It may stop other nodes.
+    pub admin: bool,
 }
 
 /// Why a connection is closed.

@@ -110,6 +110,7 @@ fn the_handshake_is_as_it_was() {
         heartbeat_ms: 5000,
         dead_ms: 15_000,
         local: true,
+        grant: None,
         registry: registry(),
     };
     control("welcome", Kind::Welcome, &welcome);

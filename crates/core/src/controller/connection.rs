@@ -258,13 +258,17 @@ impl Batch {
                 }
                 if header.kind == Kind::Register {
                     let register: Register = control::parse(body(header, frame)).map_err(|_| unreadable())?;
+                    if let Some(name) = router.refused_to_expose(peer.index, &register.add) {
+                        let message = format!("The grant of this node does not let it expose {name}().");
+                        return Err(CoreError::new(ErrorCode::NotPermitted, message));
+                    }
                     let own = router.registry.register(peer.index, &register).map_err(refused_registration)?;
                     for piece in split(own) {
                         self.answers.extend(control::frame(Kind::RegistryChange, &piece).unwrap_or_default());
                     }
                     hub.schedule_changes();
                 } else {
-                    self.handle_control(&mut router, peer, header)?;
+                    self.handle_control(hub, &mut router, peer, header)?;
                 }
                 continue;
             }
@@ -341,6 +345,7 @@ impl Batch {
 
     fn handle_control(
         &mut self,
+        hub: &Rc<Hub>,
         router: &mut super::router::Router,
         peer: &Peer,
         header: Header,
@@ -353,6 +358,11 @@ impl Batch {
                 // Behind all calls that were routed to it before: from here on it gets no new ones.
                 let heard = Goodbye { reason: "No new calls will come.".into() };
                 self.answers.extend(control::frame(Kind::Goodbye, &heard).unwrap_or_default());
+            }
+            Kind::Stop if router.may_stop_nodes(peer.index) => {
+                let (hub, asker, name) = (Rc::clone(hub), peer.index, peer.identity.name.clone());
+                // Behind this batch: what it sends is on its way first.
+                tokio::task::spawn_local(async move { hub.ask_to_stop(asker, &name) });
             }
             Kind::Refused => return Err(CoreError::new(ErrorCode::ConnectionLost, "The node refused the connection.")),
             kind => {

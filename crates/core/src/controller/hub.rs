@@ -2,6 +2,7 @@
 
 use super::connection::{self, error_frame};
 use super::doorman::Doorman;
+use super::grants::{Grant, grant_for};
 use super::peer::Peer;
 use super::registry::split;
 use super::router::Router;
@@ -186,6 +187,15 @@ impl Hub {
         if self.is_stopping.get() {
             return Err(CoreError::new(ErrorCode::ControllerStopped, "The controller is stopping."));
         }
+        let grant = self.options.grants.as_deref().and_then(|grants| grant_for(grants, &accepted.name).cloned());
+        if self.options.grants.is_some() && grant.is_none() && !is_own {
+            let message = format!(
+                "No grant of the controller names the node {}. Add one to its `grants`, or choose another \
+                 `processName`.",
+                accepted.name
+            );
+            return Err(CoreError::new(ErrorCode::NotPermitted, message));
+        }
         let named = self.router.borrow().registry.node_named(&accepted.name);
         if let Some(index) = named {
             let holder = self.peers.borrow().get(&index).cloned();
@@ -200,9 +210,13 @@ impl Hub {
             self.depart(&holder, ErrorCode::ConnectionLost, true);
         }
         let name = accepted.name.clone();
+        let grant = if is_own { None } else { grant };
         let (index, snapshot) = {
             let mut router = self.router.borrow_mut();
             let index = router.join(&name, is_local);
+            if let Some(grant) = &grant {
+                router.restrict(index, Arc::clone(grant));
+            }
             (index, router.registry.snapshot())
         };
         if is_own {
@@ -220,6 +234,7 @@ impl Hub {
             heartbeat_ms: millis(self.options.heartbeat),
             dead_ms: millis(self.options.dead),
             local: is_local,
+            grant: grant.as_deref().map(Grant::notice),
             registry: pieces.next().unwrap_or_default(),
         };
         let mut frames = control::frame(Kind::Welcome, &welcome).unwrap_or_default();
@@ -380,15 +395,7 @@ impl Hub {
 
     /// Asks all nodes but the own one to stop and waits until they have left, at most `timeout`.
     pub async fn stop_nodes(self: Rc<Self>, timeout: Duration) -> StoppedNodes {
-        let own = self.own_node.borrow().as_ref().map(|(index, _)| *index);
-        let asked: Vec<Rc<Peer>> =
-            self.peers.borrow().values().filter(|peer| Some(peer.index) != own).cloned().collect();
-        let stop = Goodbye { reason: "The process of the controller asked all nodes to stop.".into() };
-        let bytes = Bytes::from(control::frame(Kind::Stop, &stop).unwrap_or_default());
-        for peer in &asked {
-            peer.send_shared(&self, &bytes);
-        }
-        self.settle();
+        let asked = self.ask_to_stop(0, "the process of the controller");
         let all_gone = async {
             loop {
                 let departed = self.departed.notified();
@@ -404,6 +411,20 @@ impl Hub {
         let (stopped, remaining): (Vec<_>, Vec<_>) = asked.iter().partition(|peer| peer.is_gone.get());
         let names = |peers: Vec<&Rc<Peer>>| peers.into_iter().map(|peer| peer.identity.name.clone()).collect();
         StoppedNodes { stopped: names(stopped), remaining: names(remaining) }
+    }
+
+    /// Asks all nodes to stop, but the one in this process and the one of index `asker`. Gives them.
+    pub fn ask_to_stop(self: &Rc<Self>, asker: u32, who: &str) -> Vec<Rc<Peer>> {
+        let own = self.own_node.borrow().as_ref().map(|(index, _)| *index);
+        let is_asked = |peer: &&Rc<Peer>| Some(peer.index) != own && peer.index != asker;
+        let asked: Vec<Rc<Peer>> = self.peers.borrow().values().filter(is_asked).cloned().collect();
+        let stop = Goodbye { reason: format!("Asked to stop by {who}.") };
+        let bytes = Bytes::from(control::frame(Kind::Stop, &stop).unwrap_or_default());
+        for peer in &asked {
+            peer.send_shared(self, &bytes);
+        }
+        self.settle();
+        asked
     }
 
     /// Says goodbye to all and waits until the calls under way have ended, at most `drain`.

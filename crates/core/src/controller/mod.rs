@@ -5,6 +5,7 @@
 
 mod connection;
 pub mod doorman;
+pub mod grants;
 mod hub;
 mod outbox;
 mod peer;
@@ -12,12 +13,13 @@ pub mod registry;
 pub mod router;
 mod tickets;
 
-use crate::auth::{self, Secret};
+use crate::auth::{self, Secret, Tokens};
 use crate::error::CoreError;
 use crate::tls::ServerTls;
 use crate::transport::{Address, Listener, Stream};
 use daffi_protocol::ErrorCode;
 use daffi_protocol::limits::MAX_PAYLOAD_BYTES;
+use grants::Grant;
 use hub::Hub;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -37,6 +39,8 @@ pub struct ControllerOptions {
     pub cookie: Option<PathBuf>,
     /// A secret that nodes must hold, on any transport.
     pub token: Option<String>,
+    /// What nodes may do; everything without. A node that no grant names is refused.
+    pub grants: Option<Vec<Arc<Grant>>>,
     /// TLS, for an address of TCP. Where it asks for certificates and there is no token, these alone let nodes in.
     pub tls: Option<ServerTls>,
     /// Listens beyond loopback. Needs a token, or TLS that asks for certificates.
@@ -71,6 +75,7 @@ impl Default for ControllerOptions {
             address: None,
             cookie: None,
             token: None,
+            grants: None,
             tls: None,
             allow_remote: false,
             handshake_timeout: Duration::from_secs(5),
@@ -162,7 +167,7 @@ impl Controller {
         }
         let listener = Listener::bind(&address, options.allow_remote).await?;
         let secret = match (&options.token, &address) {
-            (Some(token), _) => Secret::Token(token.clone()),
+            (Some(token), _) => Secret::Tokens(Arc::new(tokens(token, options.grants.as_deref().unwrap_or_default()))),
             (None, Address::Unix { .. }) => Secret::Peer,
             (None, Address::Tcp { .. }) if options.asks_for_certificates() => Secret::Certificate,
             (None, Address::Tcp { .. }) => {
@@ -259,6 +264,13 @@ fn check_token(options: &ControllerOptions) -> Result<(), CoreError> {
         _ => return Ok(()),
     };
     Err(CoreError::new(ErrorCode::Unauthorized, message))
+}
+
+/// The token of the controller, and those of grants in its place.
+fn tokens(token: &str, grants: &[Arc<Grant>]) -> Tokens {
+    // Those without a token stand here too: the first grant that names a node is its own.
+    let named = |grant: &Arc<Grant>| (grant.nodes.clone(), grant.token.clone().map(Secret::Token));
+    Tokens { general: Secret::Token(token.to_owned()), named: grants.iter().map(named).collect() }
 }
 
 /// Accepts and obeys until closed or until all handles are gone.

@@ -63,6 +63,12 @@ impl Registry {
         self.names.get(name).copied()
     }
 
+    /// The name of a callback that some node exposes.
+    #[must_use]
+    pub fn callback_named(&self, callback: u32) -> Option<&str> {
+        self.callbacks.get(&callback).map(|callback| callback.name.as_str())
+    }
+
     /// The nodes that expose a callback, in no order.
     #[must_use]
     pub fn exposers(&self, callback: u32) -> &[u32] {

@@ -4,11 +4,13 @@
 //! NAT does: the callee sees a ticket of its own, the caller its own slot again. So an answer from a
 //! node that was not asked finds no entry, and the calls of a lost node are known exactly.
 
+use super::grants::{Grant, Rights, is_scheduled};
 use super::registry::Registry;
 use super::tickets::{Call, Calls, Ticket, Tickets, state};
 use daffi_protocol::limits::MAX_SLOTS;
 use daffi_protocol::{ErrorCode, Header, Kind, flags};
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub struct Router {
     strays: u64,
     /// Takes no new calls.
     is_stopping: bool,
+    /// Some node may not do everything.
+    is_restricted: bool,
     /// Of the generator that breaks ties.
     random: u32,
 }
@@ -80,6 +84,8 @@ struct Node {
     is_draining: bool,
     /// Took nothing for a while.
     is_slow: bool,
+    /// What it may do; everything without.
+    rights: Option<Box<Rights>>,
     /// Calls it works on.
     tickets: Tickets,
     /// Calls it waits for.
@@ -96,6 +102,7 @@ impl Router {
             in_flight: 0,
             strays: 0,
             is_stopping: false,
+            is_restricted: false,
             random: seed | 1,
         }
     }
@@ -105,6 +112,27 @@ impl Router {
         let index = self.registry.join(name);
         self.nodes.insert(index, Node { is_local, ..Node::default() });
         index
+    }
+
+    /// From now on `index` may do what its grant says, and nothing else.
+    pub fn restrict(&mut self, index: u32, grant: Arc<Grant>) {
+        self.is_restricted = true;
+        if let Some(node) = self.nodes.get_mut(&index) {
+            node.rights = Some(Box::new(Rights::new(grant)));
+        }
+    }
+
+    /// The first of these callbacks that `index` may not expose.
+    #[must_use]
+    pub fn refused_to_expose<'a>(&self, index: u32, callbacks: &'a [String]) -> Option<&'a String> {
+        self.nodes.get(&index)?.rights.as_ref()?.refused(callbacks)
+    }
+
+    /// Whether `index` may stop other nodes.
+    #[must_use]
+    pub fn may_stop_nodes(&self, index: u32) -> bool {
+        let rights = self.nodes.get(&index).and_then(|node| node.rights.as_ref());
+        rights.is_some_and(|rights| rights.grant.admin)
     }
 
     /// Removes a node with all its calls.
@@ -206,8 +234,14 @@ impl Router {
         if self.is_stopping {
             return refusal(header, ErrorCode::ControllerStopped);
         }
+        if header.kind == Kind::Request && is_scheduled(header) && (header.node == 0 || is_silent(header)) {
+            return Route::Violation("a task without a node, or without a wish for an answer");
+        }
+        if self.is_restricted && !self.allow(from, header) {
+            return refusal(header, ErrorCode::NotPermitted);
+        }
         let is_fragmented = is_continued(header);
-        let is_silent = header.flags & flags::NO_REPLY != 0;
+        let is_silent = is_silent(header);
         let needs_ticket = is_fragmented || !is_silent;
         if needs_ticket && header.slot >= MAX_SLOTS {
             return Route::Violation("a slot over the limit");
@@ -216,9 +250,16 @@ impl Router {
             Ok(to) => to,
             Err(code) => return refusal(header, code),
         };
-        let from_local = self.nodes.get(&from).is_some_and(|node| node.is_local);
+        let source = self.nodes.get(&from);
+        let from_local = source.is_some_and(|node| node.is_local);
+        // To a system call this flag says that the sender may see to what is another's.
+        let admin = if self.is_restricted && header.callback == 0 && header.kind == Kind::Request {
+            source.and_then(|node| node.rights.as_ref()).map(|rights| rights.grant.admin)
+        } else {
+            None
+        };
         let Some(destination) = self.nodes.get_mut(&to) else { return refusal(header, ErrorCode::NoSuchNode) };
-        if from_local && destination.is_local {
+        if admin.unwrap_or(from_local && destination.is_local) {
             header.flags |= flags::LOCAL;
         }
         header.node = from;
@@ -246,6 +287,12 @@ impl Router {
         header.slot = slot;
         header.generation = generation;
         Route::Forward(to)
+    }
+
+    /// Whether `from` may send this first frame of a call.
+    fn allow(&mut self, from: u32, header: &Header) -> bool {
+        let rights = self.nodes.get_mut(&from).and_then(|node| node.rights.as_deref_mut());
+        rights.is_none_or(|rights| rights.allow(header, &self.registry))
     }
 
     /// The pinned node, or the one with the fewest calls of those that expose the callback.
@@ -412,9 +459,13 @@ const fn is_continued(header: &Header) -> bool {
     header.flags & (flags::FRAGMENTED | flags::LAST) == flags::FRAGMENTED
 }
 
+const fn is_silent(header: &Header) -> bool {
+    header.flags & flags::NO_REPLY != 0
+}
+
 /// An error for whoever waits for an answer.
 const fn refusal(header: &Header, code: ErrorCode) -> Route {
-    if header.flags & flags::NO_REPLY != 0 { Route::Drop } else { Route::Answer(code) }
+    if is_silent(header) { Route::Drop } else { Route::Answer(code) }
 }
 
 /// Most calls under way at one node: what its callers may make the controller remember.

@@ -218,6 +218,7 @@ fn final_failure(shared: &Shared, error: CoreError, started: Instant) -> Option<
     if matches!(
         error.code,
         ErrorCode::Unauthorized
+            | ErrorCode::NotPermitted
             | ErrorCode::NameInUse
             | ErrorCode::InvalidName
             | ErrorCode::VersionMismatch
