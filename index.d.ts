@@ -380,6 +380,12 @@ interface FgOptions {
     signal?: AbortSignal | undefined;
     /** Call again after a failure. @default never */
     retry?: RetryOptions | undefined;
+    /**
+     * A repetition does no harm, so the call is made again also where it may have run: after the loss of its node or of the
+     * connection, for 30 s or as `retry` says. A node that has it already, or had in the last minute, does not run it twice.
+     * @default false
+     */
+    idempotent?: boolean | undefined;
     /** Name of the node that has to run it. @default the one with the fewest calls under way */
     node?: string | undefined;
 }
@@ -392,6 +398,8 @@ interface BgOptions {
     signal?: AbortSignal | undefined;
     /** Call again after a failure; `timeout` is for all attempts together. @default never */
     retry?: RetryOptions | undefined;
+    /** As with FG. @default false */
+    idempotent?: boolean | undefined;
     node?: string | undefined;
     returnResult?: true | undefined;
 }
@@ -412,6 +420,8 @@ interface BroadcastCommon {
     signal?: AbortSignal | undefined;
     /** Call a node again that failed, for each on its own. @default never */
     retry?: RetryOptions | undefined;
+    /** As with FG, for each node on its own. @default false */
+    idempotent?: boolean | undefined;
 }
 /** Options of BROADCAST that collects the results: a node that fails is a failure of the whole. */
 interface BroadcastOptions extends BroadcastCommon {
@@ -451,6 +461,8 @@ interface CallPlan {
     readonly timeoutMs: number | null;
     readonly signal: AbortSignal | undefined;
     readonly retry: RetryPlan | null;
+    /** Its repetitions are told by a key. */
+    readonly idempotent: boolean;
     readonly node: string | null;
     /** Milliseconds from now, or the moment; 0 is now. */
     readonly eta: number | Date;

@@ -212,6 +212,10 @@ class RecordedInbound implements Inbound {
     this.calls.push(['cancel', slot, generation])
   }
 
+  orphan(slot: number, generation: number): void {
+    this.calls.push(['orphan', slot, generation])
+  }
+
   abortAll(error: Error): void {
     this.calls.push(['abortAll', error])
   }

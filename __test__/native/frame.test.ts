@@ -8,8 +8,10 @@ import {
   HEADER_BYTES,
   Kind,
   padded,
+  KEY_WORDS,
   readExtension,
   Tag,
+  writeKey,
   writeTimeout,
 } from '../../src-ts/native/frame.js'
 
@@ -94,7 +96,7 @@ test('writeTimeout rounds up and never wraps round', (t) => {
 
 test('readExtension gives back what was written, wherever it lies and beside entries it does not know', (t) => {
   const unknown = fc
-    .tuple(fc.integer({ min: 4, max: 0xffff }), fc.array(fc.nat(), { maxLength: 4 }))
+    .tuple(fc.integer({ min: 5, max: 0xffff }), fc.array(fc.nat(), { maxLength: 4 }))
     .map(([tag, words]) => [tag | (words.length << 16), 7, ...words.flatMap((word) => [word, 0])])
   fc.assert(
     fc.property(
@@ -102,19 +104,24 @@ test('readExtension gives back what was written, wherever it lies and beside ent
       fc.integer({ min: 1, max: 2 ** 32 - 1 }),
       fc.array(fc.nat({ max: 1000 }), { minLength: 1, maxLength: 8 }),
       fc.nat({ max: 5 }),
-      (others, timeoutMs, lengths, offset) => {
+      fc.uint32Array({ minLength: 4, maxLength: 4 }),
+      (others, timeoutMs, lengths, offset, key) => {
         const timeout = new Uint32Array(2)
         writeTimeout(timeout, 0, timeoutMs)
         const entry = attachmentsEntry(
           33,
           lengths.map((length) => new Uint8Array(length)),
         )
-        const extension = [...(others[0] ?? []), ...timeout, ...(others[1] ?? []), ...entry, ...(others[2] ?? [])]
+        const keyed = new Uint32Array(KEY_WORDS)
+        writeKey(keyed, 0, key)
+        const [first = [], second = [], third = []] = others
+        const extension = [...first, ...timeout, ...keyed, ...second, ...entry, ...third]
         const words = Uint32Array.from([...new Array(offset).fill(0xffffffff), ...extension, 1, 2])
         t.deepEqual(readExtension(words, offset, extension.length * 4), {
           timeoutMs,
           messageBytes: 33,
           attachmentBytes: lengths,
+          key: key.join('-'),
         })
       },
     ),
@@ -140,7 +147,7 @@ test('readExtension ends at whatever it is given, and reads nothing behind its e
 test('a list of attachments that is cut off is left out', (t) => {
   const entry = attachmentsEntry(9, [new Uint8Array(3), new Uint8Array(4)])
   for (let words = 0; words < entry.length; words += 2) {
-    t.deepEqual(readExtension(entry, 0, words * 4), { timeoutMs: 0, messageBytes: -1, attachmentBytes: [] })
+    t.deepEqual(readExtension(entry, 0, words * 4), { timeoutMs: 0, messageBytes: -1, attachmentBytes: [], key: '' })
   }
   t.deepEqual(readExtension(entry, 0, entry.byteLength).attachmentBytes, [3, 4])
 })

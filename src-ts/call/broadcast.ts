@@ -11,6 +11,7 @@ import { Cancellation } from './async-result.js'
 import type { CallSource } from './call.js'
 import { inherit, remaining } from './inherit.js'
 import type { BroadcastPlan } from './modifiers.js'
+import { newCallKey } from './idempotent.js'
 import { retry } from './retry.js'
 import { delay, delayUntil, follow, indexOf, linkWithin, receivers } from './waiting.js'
 
@@ -73,11 +74,12 @@ function gather(
       detach?.()
       others?.abort(new DOMException('Enough nodes have answered.', 'AbortError'))
     })
+    const key = plan.idempotent ? newCallKey() : undefined
     const chain = source.middleware.outgoing
     const kind: OutgoingKind = plan.settled ? 'broadcastSettled' : 'broadcast'
     const send = (node: string, left: number): Promise<unknown> => {
       const request = (name: string, given: readonly unknown[], rest: number): Promise<unknown> =>
-        link.request(name, given, indexOf(link, name, node), rest, ends)
+        link.request(name, given, indexOf(link, name, node), rest, ends, key)
       const call = { method, args, node, kind, signal: ends, timeoutMs: left }
       return chain === null ? request(method, args, left) : runOutgoing(chain, call, source, request)
     }
@@ -95,10 +97,8 @@ function gather(
       })
       return
     }
-    const refusal = link.requestAll(method, args, indexes, timeoutMs, ends, {
-      answered: (at, value) => gathering.answered(at, value),
-      failed,
-    })
+    const answered = (at: number, value: unknown): void => gathering.answered(at, value)
+    const refusal = link.requestAll(method, args, indexes, timeoutMs, ends, { answered, failed }, key)
     if (refusal !== undefined) gathering.refuse(refusal)
   })
 }

@@ -31,6 +31,7 @@ import {
   type StreamOptions,
   type StreamPlan,
 } from './modifiers.js'
+import { type CallKey, newCallKey } from './idempotent.js'
 import { retry } from './retry.js'
 import { type StreamResult, stream } from './stream.js'
 import { delay, delayUntil, follow, indexOf, linkWithin } from './waiting.js'
@@ -294,9 +295,10 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
     timeoutMs: number,
     signal: CancelSignal | undefined,
   ): Promise<unknown> {
-    if (plan?.retry == null) return this.#send(kind, node, timeoutMs, signal)
+    if (plan?.retry == null) return this.#send(kind, node, timeoutMs, signal, undefined)
     const { clock } = this.#source
-    return retry(plan.retry, timeoutMs, signal, clock, (left) => this.#send(kind, node, left, signal))
+    const key = plan.idempotent ? newCallKey() : undefined
+    return retry(plan.retry, timeoutMs, signal, clock, (left) => this.#send(kind, node, left, signal, key))
   }
 
   /** Sends now if the Global is ready, else when it is; the timeout counts from now either way. */
@@ -305,11 +307,12 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
     node: string | null,
     timeoutMs: number,
     signal: CancelSignal | undefined,
+    key: CallKey | undefined,
   ): Promise<unknown> {
     const { link } = this.#source
-    if (link !== null) return this.#request(link, kind, node, timeoutMs, signal)
+    if (link !== null) return this.#request(link, kind, node, timeoutMs, signal, key)
     return linkWithin(this.#source, this.#method, timeoutMs, signal).then((ready) =>
-      this.#request(ready.link, kind, node, ready.timeoutMs, signal),
+      this.#request(ready.link, kind, node, ready.timeoutMs, signal, key),
     )
   }
 
@@ -319,10 +322,11 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
     node: string | null,
     timeoutMs: number,
     signal: CancelSignal | undefined,
+    key: CallKey | undefined,
   ): Promise<unknown> {
     try {
       return this.#through(kind, node, timeoutMs, signal, (method, args, left) =>
-        link.request(method, args, indexOf(link, method, node), left, signal),
+        link.request(method, args, indexOf(link, method, node), left, signal, key),
       )
     } catch (error) {
       return Promise.reject(error)

@@ -5,7 +5,8 @@ import { checkName, checkOptionNames } from '../names.js'
 import { type PeriodOptions, type PeriodPlan, planPeriod } from '../schedule/period.js'
 import type { ScheduledTask } from '../schedule/scheduled-task.js'
 import type { AsyncResult } from './async-result.js'
-import { planRetry, type RetryOptions, type RetryPlan } from './retry.js'
+import { planAttempts } from './idempotent.js'
+import type { RetryOptions, RetryPlan } from './retry.js'
 import type { StreamResult } from './stream.js'
 
 /** Options of FG: wait for the result. */
@@ -16,6 +17,12 @@ export interface FgOptions {
   signal?: AbortSignal | undefined
   /** Call again after a failure. @default never */
   retry?: RetryOptions | undefined
+  /**
+   * A repetition does no harm, so the call is made again also where it may have run: after the loss of its node or of the
+   * connection, for 30 s or as `retry` says. A node that has it already, or had in the last minute, does not run it twice.
+   * @default false
+   */
+  idempotent?: boolean | undefined
   /** Name of the node that has to run it. @default the one with the fewest calls under way */
   node?: string | undefined
 }
@@ -29,6 +36,8 @@ export interface BgOptions {
   signal?: AbortSignal | undefined
   /** Call again after a failure; `timeout` is for all attempts together. @default never */
   retry?: RetryOptions | undefined
+  /** As with FG. @default false */
+  idempotent?: boolean | undefined
   node?: string | undefined
   returnResult?: true | undefined
 }
@@ -51,6 +60,8 @@ interface BroadcastCommon {
   signal?: AbortSignal | undefined
   /** Call a node again that failed, for each on its own. @default never */
   retry?: RetryOptions | undefined
+  /** As with FG, for each node on its own. @default false */
+  idempotent?: boolean | undefined
 }
 
 /** Options of BROADCAST that collects the results: a node that fails is a failure of the whole. */
@@ -96,6 +107,8 @@ export interface CallPlan {
   readonly timeoutMs: number | null
   readonly signal: AbortSignal | undefined
   readonly retry: RetryPlan | null
+  /** Its repetitions are told by a key. */
+  readonly idempotent: boolean
   readonly node: string | null
   /** Milliseconds from now, or the moment; 0 is now. */
   readonly eta: number | Date
@@ -223,11 +236,12 @@ export function planStream(options: StreamOptions | undefined): StreamPlan | nul
 /** Checks the options of FG; `null` when there are none. */
 export function planFg(options: FgOptions | undefined): CallPlan | null {
   if (options === undefined) return null
-  checkOptionNames(options, ['timeout', 'signal', 'retry', 'node'], 'FG')
+  checkOptionNames(options, ['timeout', 'signal', 'retry', 'idempotent', 'node'], 'FG')
   return {
     timeoutMs: options.timeout === undefined ? null : toTimeout(options.timeout, 'timeout'),
     signal: checkSignal(options.signal),
-    retry: options.retry == null ? null : planRetry(options.retry),
+    retry: planAttempts(options.retry, options.idempotent),
+    idempotent: options.idempotent === true,
     node: checkNode(options.node),
     eta: 0,
     returnResult: true,
@@ -240,14 +254,15 @@ export function planBg(options: BgOptions | BgWithoutResultOptions | undefined):
   if (options?.returnResult === false) {
     checkOptionNames(options, ['eta', 'node', 'returnResult'], 'BG without a result')
   } else {
-    checkOptionNames(options, ['timeout', 'eta', 'signal', 'retry', 'node', 'returnResult'], 'BG')
+    checkOptionNames(options, ['timeout', 'eta', 'signal', 'retry', 'idempotent', 'node', 'returnResult'], 'BG')
     checkFlag(options.returnResult, 'returnResult')
   }
-  const { timeout, signal, retry }: BgOptions = options.returnResult === false ? {} : options
+  const { timeout, signal, retry, idempotent }: BgOptions = options.returnResult === false ? {} : options
   return {
     timeoutMs: timeout === undefined ? null : toTimeout(timeout, 'timeout'),
     signal: checkSignal(signal),
-    retry: retry == null ? null : planRetry(retry),
+    retry: planAttempts(retry, idempotent),
+    idempotent: idempotent === true,
     node: checkNode(options.node),
     eta: checkEta(options.eta),
     returnResult: options.returnResult !== false,
@@ -261,7 +276,7 @@ export function planBroadcast(
   if (options === undefined) return null
   const given: Partial<Omit<BroadcastOptions, 'returnResult' | 'settled'>> = options ?? {}
   if (options?.returnResult === true) {
-    const names = ['returnResult', 'settled', 'minReplies', 'timeout', 'eta', 'signal', 'retry']
+    const names = ['returnResult', 'settled', 'minReplies', 'timeout', 'eta', 'signal', 'retry', 'idempotent']
     checkOptionNames(options, names, 'BROADCAST')
   } else {
     checkFlag(options?.returnResult, 'returnResult')
@@ -279,7 +294,8 @@ export function planBroadcast(
   return {
     timeoutMs: given.timeout === undefined ? null : toTimeout(given.timeout, 'timeout'),
     signal: checkSignal(given.signal),
-    retry: given.retry == null ? null : planRetry(given.retry),
+    retry: planAttempts(given.retry, given.idempotent),
+    idempotent: given.idempotent === true,
     node: null,
     eta: checkEta(given.eta),
     returnResult: options.returnResult === true,

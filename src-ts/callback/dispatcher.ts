@@ -8,6 +8,7 @@ import { answerOf } from './answer.js'
 import type { AnyFunction } from './callback.js'
 import { CallContext, runInContext } from './context.js'
 import type { RegisteredCallback } from './registry.js'
+import { Repeats } from './repeats.js'
 import { isThenable } from './schema.js'
 import { StreamCall } from './stream-call.js'
 import { Refusal, type SystemCaller } from './system.js'
@@ -58,6 +59,8 @@ export class Dispatcher implements Inbound {
   #starting = 0
   readonly #idle = new Set<() => void>()
   readonly #transfers: Transfers
+  /** Calls that may be sent again. */
+  readonly #repeats: Repeats
   #oneWay = 0
   /** What {@link Dispatcher.invoke} began, under numbers below zero, too. */
   readonly #own = new Map<number, OwnRun>()
@@ -72,6 +75,7 @@ export class Dispatcher implements Inbound {
       if (slot < 0) this.#settleOwn(slot, code, value)
       else respond(slot, generation, code, value)
     }
+    this.#repeats = new Repeats(host.clock, respond)
   }
 
   /** Calls whose callback has not ended. */
@@ -89,10 +93,14 @@ export class Dispatcher implements Inbound {
     wantsReply: boolean,
     timeoutMs: number,
     local: boolean,
+    key: string = '',
   ): void {
     const name = this.#names.names.get(callback)
     const entry = name === undefined ? undefined : this.#host.lookup(name)
-    if (entry === undefined) {
+    if (key !== '' && entry !== undefined && wantsReply && Array.isArray(args)) {
+      const caller = this.#names.nodeName(node) ?? ''
+      this.#repeats.take(key, slot, generation, (settle) => this.#begin(entry, args, caller, timeoutMs, settle))
+    } else if (entry === undefined) {
       if (callback === 0) this.#system(args, node, local, slot, generation, wantsReply)
       else if (wantsReply) this.#respond(slot, generation, WireCode.NoCandidate, null)
     } else if (!Array.isArray(args)) {
@@ -177,17 +185,28 @@ export class Dispatcher implements Inbound {
    * @param settle - gets the outcome, once: 0 and the result, or an error code and its detail.
    */
   invoke(name: string, args: unknown[], caller: string, settle: (code: number, value: unknown) => void): void {
+    this.#begin(this.#host.lookup(name), args, caller, 0, settle)
+  }
+
+  /** Runs what no slot of the connection waits for; gives the slot that it has here. */
+  #begin(
+    entry: RegisteredCallback | undefined,
+    args: unknown[],
+    caller: string,
+    timeoutMs: number,
+    settle: (code: number, value: unknown) => void,
+  ): number {
     const slot = --this.#oneWay
     this.#own.set(slot, { caller, settle })
-    const entry = this.#host.lookup(name)
     if (entry === undefined) {
       this.#respond(slot, 0, WireCode.NoCandidate, null)
     } else if (entry.isGenerator) {
       this.#respond(slot, 0, WireCode.StreamRequired, null)
     } else {
       if (entry.withG) args.unshift(this.#host.g)
-      this.#run(entry.name, entry.fn, args, 0, slot, 0, true, 0)
+      this.#run(entry.name, entry.fn, args, 0, slot, 0, true, timeoutMs)
     }
+    return slot
   }
 
   /** A function has arrived, or the hash of one that came before: `[hash, text or null, args]`. */
@@ -204,6 +223,12 @@ export class Dispatcher implements Inbound {
 
   /** The caller no longer waits. It is answered at once, so that its slot is free; the callback's signal aborts. */
   cancel(slot: number, generation: number, reason: unknown = callerLeft()): void {
+    if (this.#repeats.has(slot, generation)) {
+      const own = this.#repeats.leave(slot, generation)
+      // Its outcome, should there be one yet, is nobody's.
+      if (own !== null) this.cancel(own, 0, reason)
+      return
+    }
     const running = this.#running.get(slot)
     if (running?.generation !== generation) return
     this.#end(slot)
@@ -211,8 +236,14 @@ export class Dispatcher implements Inbound {
     stop(running, reason)
   }
 
-  /** The connection is gone: nobody waits for what runs. */
+  orphan(slot: number, generation: number): void {
+    if (this.#repeats.has(slot, generation)) this.#repeats.leave(slot, generation)
+    else this.cancel(slot, generation)
+  }
+
+  /** The connection is gone: nobody waits for what runs, but for calls that may be sent again. */
   abortAll(error: DaffiError): void {
+    this.#repeats.disconnected()
     const stopped: Running[] = []
     for (const [key, running] of this.#running) {
       if (this.#own.has(key)) continue

@@ -1,7 +1,7 @@
 import { errorFromWire, WireCode } from '../errors.js'
 import { decodeFrom } from '../payload/decode.js'
 import type { NativeNode } from './binding.cjs'
-import { Flag, HEADER_BYTES, padded, readExtension } from './frame.js'
+import { type Extension, Flag, HEADER_BYTES, padded, readExtension } from './frame.js'
 
 /** The buffer that arriving frames are handed over in, used again for every batch, and the values of its frames. */
 export class Completion {
@@ -41,9 +41,9 @@ export class Completion {
     if ((flags & Flag.Big) !== 0) this.#native.takeBig(this.words[payload >> 2] as number)
   }
 
-  /** How long the caller of the request at `word` still waits, in milliseconds; 0 for ever. */
-  timeoutMs(word: number, payload: number): number {
+  /** The extension of the frame at `word`; `null` where it has none. */
+  extension(word: number, payload: number): Extension | null {
     const extensionBytes = payload - (word << 2) - HEADER_BYTES
-    return extensionBytes === 0 ? 0 : readExtension(this.words, word + 6, extensionBytes).timeoutMs
+    return extensionBytes === 0 ? null : readExtension(this.words, word + 6, extensionBytes)
   }
 }

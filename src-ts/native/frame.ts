@@ -39,7 +39,7 @@ export const Flag = {
 } as const
 
 /** Tags of extension entries. */
-export const Tag = { Timeout: 1, Attachments: 3 } as const
+export const Tag = { Timeout: 1, Attachments: 3, Key: 4 } as const
 
 /** Payloads above this leave the shared buffers. */
 export const BIG_PAYLOAD_BYTES: number = 64 * 1024
@@ -55,6 +55,16 @@ export function writeTimeout(words: Uint32Array, at: number, timeoutMs: number):
   words[at + 1] = Math.min(Math.ceil(timeoutMs), 0xffffffff)
 }
 
+/** The entry for the key of a call: {@link KEY_WORDS} numbers. */
+export function writeKey(words: Uint32Array, at: number, key: Uint32Array): void {
+  words[at] = Tag.Key | (2 << 16)
+  words[at + 1] = 0
+  words.set(key, at + 2)
+}
+
+/** 32-bit numbers of the entry for a key. */
+export const KEY_WORDS = 6
+
 /** What an extension says. */
 export interface Extension {
   /** Milliseconds until the caller gives up, 0 for never. */
@@ -63,11 +73,13 @@ export interface Extension {
   messageBytes: number
   /** Lengths of the attachments. */
   attachmentBytes: number[]
+  /** Names the call across connections; empty for one that has no key. */
+  key: string
 }
 
 /** Reads the extension that starts at word `at` and has `bytes` bytes. */
 export function readExtension(words: Uint32Array, at: number, bytes: number): Extension {
-  const extension: Extension = { timeoutMs: 0, messageBytes: -1, attachmentBytes: [] }
+  const extension: Extension = { timeoutMs: 0, messageBytes: -1, attachmentBytes: [], key: '' }
   const end = at + (bytes >> 2)
   while (at + 2 <= end) {
     const head = words[at] as number
@@ -82,6 +94,8 @@ export function readExtension(words: Uint32Array, at: number, bytes: number): Ex
         const high = words[at + 3 + index * 2] as number
         extension.attachmentBytes.push(high * 2 ** 32 + low)
       }
+    } else if (tag === Tag.Key && count === 2 && at + KEY_WORDS <= end) {
+      extension.key = `${words[at + 2]}-${words[at + 3]}-${words[at + 4]}-${words[at + 5]}`
     }
     at += 2 + count * 2
   }

@@ -1,4 +1,5 @@
 /** What the layers above see of the addon: a link, a controller, and what both are given. */
+import type { CallKey } from '../call/idempotent.js'
 import type { TransferSource } from '../callback/transfer-source.js'
 import type { Clock } from '../clock.js'
 import type { DaffiError } from '../errors.js'
@@ -46,6 +47,7 @@ export interface Link {
   /**
    * Sends a call. Never throws: it rejects.
    *
+   * @param key - By which the node knows it when it is sent again.
    * @param node - Index of the node the call is pinned to, 0 for any.
    * @param timeoutMs - 0 for none.
    */
@@ -55,6 +57,7 @@ export interface Link {
     node: number,
     timeoutMs: number,
     signal: CancelSignal | undefined,
+    key?: CallKey,
   ): Promise<unknown>
   /** Resolves when the request has left this process. */
   post(method: string, args: readonly unknown[], node: number): Promise<void>
@@ -70,6 +73,7 @@ export interface Link {
     timeoutMs: number,
     signal: CancelSignal | undefined,
     answers: Answers,
+    key?: CallKey,
   ): unknown
   /** As {@link Link.post} to each of these nodes. */
   postAll(method: string, args: readonly unknown[], nodes: readonly number[]): Promise<void>
@@ -167,6 +171,7 @@ export interface Inbound {
   /**
    * `callback` 0 is a system call. `local`: the controller attests that the sender is the same user on the same machine;
    * in a system call, that it may see to what is another's.
+   * `key`: with one that is not empty the call may have come before.
    */
   request(
     callback: number,
@@ -177,6 +182,7 @@ export interface Inbound {
     wantsReply: boolean,
     timeoutMs: number,
     local: boolean,
+    key?: string,
   ): void
   /** A callback is to be called by a schedule. `local` as in a system call. */
   schedule(callback: number, order: unknown, node: number, slot: number, generation: number, local: boolean): void
@@ -204,6 +210,8 @@ export interface Inbound {
   credit(slot: number, generation: number, limit: number): void
   /** @param reason - What the callback's signal is told. @default an AbortError */
   cancel(slot: number, generation: number, reason?: unknown): void
+  /** The caller is lost. A call with a key goes on: it may be sent again. */
+  orphan(slot: number, generation: number): void
   /** The connection is gone: nobody waits for what runs. */
   abortAll(error: DaffiError): void
   /** Resolves when nothing runs any more, or after `timeoutMs`. */

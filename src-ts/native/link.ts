@@ -1,3 +1,4 @@
+import type { CallKey } from '../call/idempotent.js'
 import {
   codeOfWire,
   type DaffiError,
@@ -86,8 +87,9 @@ export class NativeLink implements Link {
     node: number,
     timeoutMs: number,
     signal: CancelSignal | undefined,
+    key?: CallKey,
   ): Promise<unknown> {
-    return this.#outgoing.request(name, args, node, timeoutMs, signal)
+    return this.#outgoing.request(name, args, node, timeoutMs, signal, key)
   }
 
   post(name: string, args: readonly unknown[], node: number): Promise<void> {
@@ -248,7 +250,8 @@ export class NativeLink implements Link {
     const slot = words[word + 3] as number
     const generation = words[word + 4] as number
     const node = words[word + 2] as number
-    const timeoutMs = this.#completion.timeoutMs(word, payload)
+    const extension = this.#completion.extension(word, payload)
+    const timeoutMs = extension === null ? 0 : extension.timeoutMs
     let value: unknown
     try {
       value = this.#completion.value(word, flags, payload, end)
@@ -267,7 +270,8 @@ export class NativeLink implements Link {
       } else this.#inbound.schedule(callback, value, node, slot, generation, (flags & Flag.Local) !== 0)
     } else if (kind === Kind.Request) {
       const local = (flags & Flag.Local) !== 0
-      this.#inbound.request(words[word + 5] as number, value, node, slot, generation, wantsReply, timeoutMs, local)
+      const key = extension === null ? '' : extension.key
+      this.#inbound.request(words[word + 5] as number, value, node, slot, generation, wantsReply, timeoutMs, local, key)
     } else {
       this.#inbound.transfer(value, node, (flags & Flag.Local) !== 0, slot, generation, timeoutMs)
     }
@@ -326,7 +330,10 @@ export class NativeLink implements Link {
         this.#events.stopAsked()
         break
       case Kind.Cancel:
-        this.#inbound.cancel(words[word + 3] as number, words[word + 4] as number)
+        // With a code it is the controller's word for a caller that is gone.
+        if ((words[word + 5] as number) === 0)
+          this.#inbound.cancel(words[word + 3] as number, words[word + 4] as number)
+        else this.#inbound.orphan(words[word + 3] as number, words[word + 4] as number)
         break
       case Kind.Room:
         this.#submission.hasRoom()

@@ -1,3 +1,4 @@
+import type { CallKey } from '../call/idempotent.js'
 import type { TransferSource } from '../callback/transfer-source.js'
 import type { Clock } from '../clock.js'
 import { callTimeout, type DaffiError, errorFromWire, RemoteCallError, WireCode } from '../errors.js'
@@ -55,6 +56,7 @@ export class Outgoing {
     node: number,
     timeoutMs: number,
     signal: CancelSignal | undefined,
+    key: CallKey | undefined,
   ): Promise<unknown> {
     const method = this.#registry.method(name)
     if (method === undefined || (method.others === 0 && node === 0))
@@ -62,7 +64,7 @@ export class Outgoing {
     if (signal?.aborted) return Promise.reject(signal.reason)
     if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#maxPending))
     if (!this.#submission.isFree) {
-      return this.#whenFree(name, timeoutMs, signal, (leftMs) => this.request(name, args, node, leftMs, signal))
+      return this.#whenFree(name, timeoutMs, signal, (leftMs) => this.request(name, args, node, leftMs, signal, key))
     }
     return new Promise((resolve, reject) => {
       const slot = this.pending.take(name, resolve, reject)
@@ -78,8 +80,9 @@ export class Outgoing {
         args,
         timeoutMs,
         'args',
+        key,
       )
-      if (failure === FULL) resolve(this.#requestLater(slot, name, args, node, timeoutMs, signal))
+      if (failure === FULL) resolve(this.#requestLater(slot, name, args, node, timeoutMs, signal, key))
       else if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
       else if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
     })
@@ -107,6 +110,7 @@ export class Outgoing {
     timeoutMs: number,
     signal: CancelSignal | undefined,
     answers: Answers,
+    key: CallKey | undefined,
   ): unknown {
     const method = this.#registry.method(name)
     if (method === undefined) return this.#noCandidate(name, 0)
@@ -121,7 +125,7 @@ export class Outgoing {
         if (refusal === undefined) answers.failed(at, error)
       }
       if (!this.#submission.isFree) {
-        this.request(name, args, node, timeoutMs, signal).then(resolve, reject)
+        this.request(name, args, node, timeoutMs, signal, key).then(resolve, reject)
         continue
       }
       const slot = this.pending.take(name, resolve, reject)
@@ -129,9 +133,20 @@ export class Outgoing {
       this.#made++
       if (at === 0 || !this.#submission.repeat(node, slot, generation)) {
         const { id } = method
-        const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, id, args, timeoutMs, 'args')
+        const failure = this.#submission.append(
+          Kind.Request,
+          0,
+          node,
+          slot,
+          generation,
+          id,
+          args,
+          timeoutMs,
+          'args',
+          key,
+        )
         if (failure === FULL) {
-          this.#requestLater(slot, name, args, node, timeoutMs, signal).then(resolve, reject)
+          this.#requestLater(slot, name, args, node, timeoutMs, signal, key).then(resolve, reject)
           continue
         }
         if (failure !== undefined) {
@@ -316,8 +331,9 @@ export class Outgoing {
     node: number,
     timeoutMs: number,
     signal: CancelSignal | undefined,
+    key: CallKey | undefined,
   ): Promise<unknown> {
-    const again = (leftMs: number): Promise<unknown> => this.request(name, args, node, leftMs, signal)
+    const again = (leftMs: number): Promise<unknown> => this.request(name, args, node, leftMs, signal, key)
     return this.#whenBigFree(slot, name, timeoutMs, signal, again)
   }
 

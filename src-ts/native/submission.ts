@@ -1,7 +1,16 @@
 import { encodeBig, encodeInto } from '../payload/encode.js'
 import type { NativeNode } from './binding.cjs'
 import { type Deferred, DONE, defer } from './deferred.js'
-import { attachmentsEntry, BIG_PAYLOAD_BYTES, Flag, HEADER_BYTES, padded, writeTimeout } from './frame.js'
+import {
+  attachmentsEntry,
+  BIG_PAYLOAD_BYTES,
+  Flag,
+  HEADER_BYTES,
+  KEY_WORDS,
+  padded,
+  writeKey,
+  writeTimeout,
+} from './frame.js'
 
 /** Why a value was not sent: nothing of its frame was. */
 export interface Failure {
@@ -78,6 +87,7 @@ export class Submission {
    * a big one where no answer is wanted; or {@link FULL}: there is no room for a big one.
    *
    * @param timeoutMs - for the extension, 0 for none.
+   * @param key - for the extension, too.
    * @param root - what errors call `value`.
    */
   append(
@@ -90,8 +100,9 @@ export class Submission {
     value: unknown,
     timeoutMs: number,
     root: string,
+    key: Uint32Array | undefined = undefined,
   ): Failure | typeof BIG | typeof FULL | undefined {
-    const extensionBytes = timeoutMs > 0 ? 8 : 0
+    const extensionBytes = (timeoutMs > 0 ? 8 : 0) + (key === undefined ? 0 : KEY_WORDS * 4)
     const start = this.#end + HEADER_BYTES + extensionBytes
     let end: number
     this.#last = -1
@@ -105,9 +116,11 @@ export class Submission {
     }
     if (end < 0) {
       if ((flags & Flag.NoReply) !== 0) return BIG
-      return this.#sendBig(kind, flags, node, slot, generation, callback, value, timeoutMs, root)
+      return this.#sendBig(kind, flags, node, slot, generation, callback, value, timeoutMs, root, key)
     }
-    if (timeoutMs > 0) writeTimeout(this.#words, (this.#end + HEADER_BYTES) >> 2, timeoutMs)
+    const at = (this.#end + HEADER_BYTES) >> 2
+    if (timeoutMs > 0) writeTimeout(this.#words, at, timeoutMs)
+    if (key !== undefined) writeKey(this.#words, timeoutMs > 0 ? at + 2 : at, key)
     this.#finish(kind, flags, extensionBytes, node, slot, generation, callback, end)
     return undefined
   }
@@ -147,7 +160,7 @@ export class Submission {
     first: number,
     item: unknown,
   ): Failure | typeof FULL | undefined {
-    return this.#sendBig(kind, 0, 0, slot, generation, first, [item], 0, 'items')
+    return this.#sendBig(kind, 0, 0, slot, generation, first, [item], 0, 'items', undefined)
   }
 
   /**
@@ -266,6 +279,7 @@ export class Submission {
     value: unknown,
     timeoutMs: number,
     root: string,
+    key: Uint32Array | undefined,
   ): Failure | typeof FULL | undefined {
     if (this.#isBigFull) return FULL
     let message: Buffer
@@ -278,12 +292,13 @@ export class Submission {
     } finally {
       this.#encoding = false
     }
-    const timeout = new Uint32Array(timeoutMs > 0 ? 2 : 0)
-    if (timeoutMs > 0) writeTimeout(timeout, 0, timeoutMs)
-    let extension = timeout
+    const timeoutWords = timeoutMs > 0 ? 2 : 0
+    let extension = new Uint32Array(timeoutWords + (key === undefined ? 0 : KEY_WORDS))
+    if (timeoutMs > 0) writeTimeout(extension, 0, timeoutMs)
+    if (key !== undefined) writeKey(extension, timeoutWords, key)
     if (attachments.length > 0) {
       flags |= Flag.Attached
-      extension = Uint32Array.from([...timeout, ...attachmentsEntry(message.byteLength, attachments)])
+      extension = Uint32Array.from([...extension, ...attachmentsEntry(message.byteLength, attachments)])
     }
     // What came before goes before.
     this.flush()

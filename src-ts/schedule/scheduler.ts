@@ -3,7 +3,8 @@ import { Refusal, type SystemCaller, type SystemMethod } from '../callback/syste
 import type { Clock } from '../clock.js'
 import { WireCode } from '../errors.js'
 import { type PeriodOptions, type PeriodPlan, planPeriod } from './period.js'
-import { StoredArguments, Task, type TaskHost } from './task.js'
+import { StoredValue } from '../payload/stored-value.js'
+import { Task, type TaskHost } from './task.js'
 import type { ScheduledTaskInfo, TaskEnd } from './task-info.js'
 import { WallTimer } from './wall-timer.js'
 
@@ -74,7 +75,7 @@ export class Scheduler {
     if (this.#tasks.size >= MOST_TASKS) {
       throw new Refusal(WireCode.QuotaExceeded, `the node has ${MOST_TASKS} scheduled tasks`)
     }
-    const stored = new StoredArguments(args)
+    const stored = new StoredValue(args, 'args')
     if (this.#bytes + stored.bytes > MOST_ARGUMENT_BYTES) {
       throw new Refusal(WireCode.QuotaExceeded, 'the arguments of all scheduled tasks of the node take too much memory')
     }

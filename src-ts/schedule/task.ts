@@ -1,8 +1,7 @@
 /** One scheduled task on the node that executes it: its trigger, its runs, its counters. */
 import type { Clock } from '../clock.js'
 import { errorFromWire, show, WireCode } from '../errors.js'
-import { decodeFrom } from '../payload/decode.js'
-import { type BigPayload, encodeBig } from '../payload/encode.js'
+import type { StoredValue } from '../payload/stored-value.js'
 import { rebuildError } from '../payload/remote-error.js'
 import { Failures } from './failures.js'
 import type { Overlap, PeriodPlan } from './period.js'
@@ -26,27 +25,7 @@ export interface TaskOrder {
   readonly funcName: string
   readonly owner: string
   readonly plan: PeriodPlan
-  readonly args: StoredArguments
-}
-
-/** Arguments as bytes: each run gets a copy of its own, so what a callback changes in them is gone with the run. */
-export class StoredArguments {
-  readonly #payload: BigPayload
-  /** What they take. */
-  readonly bytes: number
-
-  constructor(args: readonly unknown[]) {
-    const { message, attachments } = encodeBig(args, Number.MAX_SAFE_INTEGER, 'args')
-    // The memory of the encoder is larger than what it wrote.
-    this.#payload = { message: Buffer.from(message), attachments }
-    this.bytes = attachments.reduce((sum, { byteLength }) => sum + byteLength, message.byteLength)
-  }
-
-  copy(): unknown[] {
-    const { message, attachments } = this.#payload
-    const copies = attachments.length === 0 ? null : attachments.map((bytes) => new Uint8Array(bytes))
-    return decodeFrom(message, 0, message.byteLength, copies) as unknown[]
-  }
+  readonly args: StoredValue
 }
 
 /** A task that runs. */
@@ -55,7 +34,7 @@ export class Task {
   readonly funcName: string
   readonly owner: string
   readonly createdAt: number
-  readonly args: StoredArguments
+  readonly args: StoredValue
   readonly #plan: PeriodPlan
   readonly #overlap: Overlap
   readonly #host: TaskHost
@@ -158,7 +137,7 @@ export class Task {
 
   #begin(): void {
     this.#running++
-    this.#host.run(this.funcName, this.args.copy(), this.owner, (code, value) => this.#ended(code, value))
+    this.#host.run(this.funcName, this.args.copy() as unknown[], this.owner, (code, value) => this.#ended(code, value))
   }
 
   #ended(code: number, value: unknown): void {

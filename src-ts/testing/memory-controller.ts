@@ -55,7 +55,10 @@ export class MemoryController {
       if (ticket.isCancelled) continue
       ticket.isCancelled = true
       const { slot, generation } = ticket
-      ticket.callee.deliver({ frame: frameOf(Kind.Cancel, { node: member.index, slot, generation }), big: null })
+      ticket.callee.deliver({
+        frame: frameOf(Kind.Cancel, { node: member.index, slot, generation, callback: WireCode.NodeLost }),
+        big: null,
+      })
     }
     this.#tell(controlOf(Kind.RegistryChange, { ...NO_CHANGE, left: [member.index] }))
   }

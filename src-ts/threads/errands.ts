@@ -1,4 +1,5 @@
 /** Calls that callbacks in a worker thread make: the main thread makes them for it. */
+import type { CallKey } from '../call/idempotent.js'
 import { Cancellation } from '../call/async-result.js'
 import { errorFromWire, globalStopped, WireCode } from '../errors.js'
 import type { Link } from '../native/link-types.js'
@@ -26,8 +27,8 @@ export class Errands {
     const args = value as unknown[]
     switch (kind) {
       case 'request': {
-        const [id, method, node, timeoutMs] = rest as [number, string, string | null, number]
-        this.#run(id, method, node, (link, index, signal) => link.request(method, args, index, timeoutMs, signal))
+        const [id, method, node, timeoutMs, key] = rest as [number, string, string | null, number, CallKey | undefined]
+        this.#run(id, method, node, (link, index, signal) => link.request(method, args, index, timeoutMs, signal, key))
         break
       }
       case 'post': {

@@ -1,4 +1,5 @@
 /** The link of the Global that stands for the node in a worker thread: all of it is asked of the main thread. */
+import type { CallKey } from '../call/idempotent.js'
 import type { TransferSource } from '../callback/transfer-source.js'
 import type {
   Answers,
@@ -79,8 +80,9 @@ export class PortLink implements Link {
     node: number,
     timeoutMs: number,
     signal: CancelSignal | undefined,
+    key?: CallKey,
   ): Promise<unknown> {
-    return this.#ask(['request', method, this.#nodeName(node), timeoutMs], args, signal)
+    return this.#ask(['request', method, this.#nodeName(node), timeoutMs, key], args, signal)
   }
 
   async post(method: string, args: readonly unknown[], node: number): Promise<void> {
@@ -94,6 +96,7 @@ export class PortLink implements Link {
     timeoutMs: number,
     signal: CancelSignal | undefined,
     answers: Answers,
+    key?: CallKey,
   ): unknown {
     for (const [at, node] of nodes.entries()) {
       const asked: Asked = {
@@ -101,7 +104,7 @@ export class PortLink implements Link {
         reject: (error) => answers.failed(at, error),
       }
       try {
-        this.#send(['request', method, this.#nodeName(node), timeoutMs], args, signal, asked)
+        this.#send(['request', method, this.#nodeName(node), timeoutMs, key], args, signal, asked)
       } catch (error) {
         // What cannot travel to the first cannot travel to any.
         if (at === 0) return error

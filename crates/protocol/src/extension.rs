@@ -12,6 +12,8 @@ pub const TAG_TOTAL: u16 = 2;
 /// Value: bytes of the MessagePack part; one word per attachment: its length. Attachments follow
 /// the MessagePack part, each starting at a multiple of 8 of the payload.
 pub const TAG_ATTACHMENTS: u16 = 3;
+/// Two words: the key by which a callee knows a call that is sent again.
+pub const TAG_KEY: u16 = 4;
 
 /// Walks the entries of `extension` as (tag, value, words). Stops at the first malformed one.
 pub fn entries(extension: &[u8]) -> impl Iterator<Item = (u16, u32, &[u8])> {

@@ -316,7 +316,8 @@ impl Hub {
             let frames: Vec<u8> = orphans
                 .iter()
                 .flat_map(|orphan| {
-                    let header = Header::new(Kind::Cancel);
+                    // The code tells it from a caller that gave up.
+                    let header = Header { callback: ErrorCode::NodeLost as u32, ..Header::new(Kind::Cancel) };
                     let (slot, generation) = (orphan.slot, orphan.generation);
                     Header { node: peer.index, slot, generation, ..header }.encode()
                 })
