@@ -902,6 +902,8 @@ interface TlsOptions {
     key?: Pem | undefined;
     /** Whose certificates are trusted: the controller's at a node, those of nodes at a controller. @default the system's, at a node */
     ca?: Pem | undefined;
+    /** Lists of certificates that `ca` has revoked; then each authority of `ca` needs one. @default none */
+    crl?: Pem | undefined;
     /**
      * Controller: only nodes with a certificate that `ca` signed get in, each under a name that stands in it as a DNS name.
      * @default false

@@ -20,12 +20,13 @@ test('PEM may be text, bytes, or a path', (t) => {
       cert: pem('worker'),
       key: pem('worker.key'),
       ca: pem('ca'),
+      crl: null,
       requestCert: false,
       serverName: 'a',
       skipVerify: false,
     })
   }
-  const none = { cert: null, key: null, ca: null, requestCert: false, serverName: null, skipVerify: false }
+  const none = { cert: null, key: null, ca: null, crl: null, requestCert: false, serverName: null, skipVerify: false }
   t.deepEqual(complete({ ...LOCAL, tls: true }).tls, none)
   t.is(complete(LOCAL).tls, null)
 })
@@ -44,6 +45,17 @@ const refused: [string, unknown, RegExp][] = [
   ['a certificate as key', { ...LOCAL, tls: { ...identity, key: identity.cert } }, /`tls.key` holds no private key/],
   ['a part that is no PEM', { ...LOCAL, tls: { ca: 5 } }, /`tls.ca` is no PEM/],
   ['certificates asked for without an authority', { ...LOCAL, tls: { requestCert: true } }, /without `tls.ca`/],
+  [
+    'a list of revoked certificates that is none',
+    { ...LOCAL, tls: { ca, crl: path('ca') } },
+    /`tls.crl` holds no list/,
+  ],
+  ['such a list without an authority', { ...LOCAL, tls: { crl: path('ca') } }, /`tls.crl` is given without `tls.ca`/],
+  [
+    'such a list where no certificates are asked for',
+    { ...LOCAL, initController: true, tls: { ...identity, ca, crl: path('ca') } },
+    /without `requestCert: true`/,
+  ],
   ['a flag that is text', { ...LOCAL, tls: { requestCert: 'yes' } }, /`tls.requestCert` is "yes"/],
   ['an empty name', { ...LOCAL, tls: { serverName: '' } }, /`tls.serverName`/],
 ]

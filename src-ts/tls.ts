@@ -16,6 +16,8 @@ export interface TlsOptions {
   key?: Pem | undefined
   /** Whose certificates are trusted: the controller's at a node, those of nodes at a controller. @default the system's, at a node */
   ca?: Pem | undefined
+  /** Lists of certificates that `ca` has revoked; then each authority of `ca` needs one. @default none */
+  crl?: Pem | undefined
   /**
    * Controller: only nodes with a certificate that `ca` signed get in, each under a name that stands in it as a DNS name.
    * @default false
@@ -32,12 +34,21 @@ export interface CompleteTls {
   readonly cert: string | null
   readonly key: string | null
   readonly ca: string | null
+  readonly crl: string | null
   readonly requestCert: boolean
   readonly serverName: string | null
   readonly skipVerify: boolean
 }
 
-const NAMES: readonly (keyof TlsOptions)[] = ['cert', 'key', 'ca', 'requestCert', 'serverName', 'dangerouslySkipVerify']
+const NAMES: readonly (keyof TlsOptions)[] = [
+  'cert',
+  'key',
+  'ca',
+  'crl',
+  'requestCert',
+  'serverName',
+  'dangerouslySkipVerify',
+]
 
 /**
  * Checks the option and reads its files; `null` is no TLS.
@@ -60,6 +71,7 @@ export function completeTls(
     cert: pem(given.cert, 'cert'),
     key: pem(given.key, 'key'),
     ca: pem(given.ca, 'ca'),
+    crl: pem(given.crl, 'crl'),
     requestCert: flag(given.requestCert, 'requestCert'),
     serverName: name(given.serverName),
     skipVerify: flag(given.dangerouslySkipVerify, 'dangerouslySkipVerify'),
@@ -75,6 +87,11 @@ export function completeTls(
     throw invalidOption(
       '`tls.requestCert` is true without `tls.ca`. Give the certificate of who signs those of the nodes.',
     )
+  }
+  if (tls.crl !== null && (tls.ca === null || (initController && !tls.requestCert))) {
+    const missing =
+      tls.ca === null ? '`tls.ca`, whose certificates it revokes' : '`requestCert: true`, which asks for any'
+    throw invalidOption(`\`tls.crl\` is given without ${missing}. Give that, too, or leave \`crl\` out.`)
   }
   check(tls)
   return tls
@@ -106,6 +123,9 @@ function pem(option: unknown, part: string): string | null {
 /** What the core would refuse too, found here so that the message comes at once and names the part. */
 function check(tls: CompleteTls): void {
   if (tls.ca !== null) certificate(tls.ca, 'ca')
+  if (tls.crl !== null && !tls.crl.includes('-----BEGIN X509 CRL-----')) {
+    throw invalidOption('`tls.crl` holds no list of revoked certificates. It has to be PEM.')
+  }
   if (tls.cert === null || tls.key === null) return
   const shown = certificate(tls.cert, 'cert')
   let key: KeyObject

@@ -156,13 +156,14 @@ export interface StoppedNodesDto {
 }
 
 /**
- * TLS, each part as PEM. A controller shows `cert` and asks for certificates that `ca` signed if `request_cert`; a node
+ * TLS, each part as PEM. A controller shows `cert` and asks for certificates that `ca` signed, and `crl` does not list, if `request_cert`; a node
  * trusts `ca`, or the roots of the system, and shows `cert` where it is asked.
  */
 export interface TlsDto {
   cert: string | null
   key: string | null
   ca: string | null
+  crl: string | null
   requestCert: boolean
   serverName: string | null
   skipVerify: boolean

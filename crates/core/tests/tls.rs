@@ -7,7 +7,7 @@ use daffi_core::auth::Secret;
 use daffi_core::controller::{Controller, ControllerOptions};
 use daffi_core::error::CoreError;
 use daffi_core::node::{Credentials, Node as RealNode, NodeOptions, PUMP_BYTES, Target};
-use daffi_core::tls::{ClientTls, Identity, ServerTls, Trust};
+use daffi_core::tls::{ClientTls, Identity, Roots, ServerTls, Trust};
 use daffi_core::transport::{self, Address, Stream};
 use daffi_protocol::control::{self, Refused};
 use daffi_protocol::limits::HEADER_BYTES;
@@ -106,7 +106,7 @@ fn another_name_than_the_host_is_looked_for_where_the_node_says_so() {
     run(async {
         let authority = Authority::new();
         let controller = start(Some(authority.sign(&["rpc.example.org"]).server(None)), token()).await;
-        let named = |name: &str| ClientTls::new(Trust::Roots(authority.pem.as_bytes()), None, Some(name.into()));
+        let named = |name: &str| ClientTls::new(Trust::Roots(authority.pem.as_bytes().into()), None, Some(name.into()));
         join(&controller, &named("rpc.example.org").unwrap(), "node").await.unwrap();
         gone(&controller).await;
         refused(&controller, &named("localhost").unwrap(), "node", "serverName").await;
@@ -120,7 +120,7 @@ fn a_node_needs_a_certificate_that_was_signed_for_its_name() {
         let (authority, other) = (Authority::new(), Authority::new());
         let controller = start(Some(authority.sign(&["localhost"]).server(Some(&authority))), None).await;
         let expired = authority.sign_with(&["worker"], |params| params.not_after = rcgen::date_time_ymd(2002, 1, 1));
-        let roots = Trust::Roots(authority.pem.as_bytes());
+        let roots = Trust::Roots(authority.pem.as_bytes().into());
         let none = ClientTls::new(roots, None, None).unwrap();
         refused(&controller, &none, "worker", "{ cert, key }").await;
         refused(&controller, &authority.client(Some(&other.sign(&["worker"]))), "worker", "{ cert, key }").await;
@@ -134,6 +134,35 @@ fn a_node_needs_a_certificate_that_was_signed_for_its_name() {
             drop(node);
             gone(&controller).await;
         }
+    });
+}
+
+#[test]
+fn a_certificate_that_was_revoked_is_refused_on_both_sides() {
+    run(async {
+        let authority = Authority::new();
+        let numbered =
+            |name: &str, serial: u64| authority.sign_with(&[name], |params| params.serial_number = Some(serial.into()));
+        let (shown, good, bad) = (numbered("localhost", 1), numbered("worker", 2), numbered("worker", 3));
+        let list = authority.revoke(&[3]);
+        let roots = |list: &'static str| Roots { certificates: b"", revoked: Some(list.as_bytes()) };
+        let asked = Roots { certificates: authority.pem.as_bytes(), revoked: Some(list.as_bytes()) };
+        let server = ServerTls::new(shown.identity(), Some(asked)).unwrap();
+        let controller = start(Some(server), None).await;
+        refused(&controller, &authority.client(Some(&bad)), "worker", "revoked").await;
+        let node = join(&controller, &authority.client(Some(&good)), "worker").await.unwrap();
+        drop(node);
+        gone(&controller).await;
+        let own = authority.revoke(&[1]);
+        let trusted = Roots { certificates: authority.pem.as_bytes(), revoked: Some(own.as_bytes()) };
+        let wary = ClientTls::new(Trust::Roots(trusted), Some(good.identity()), None).unwrap();
+        refused(&controller, &wary, "worker", "revoked").await;
+        let foreign = Authority::new().revoke(&[]);
+        let trusted = Roots { certificates: authority.pem.as_bytes(), revoked: Some(foreign.as_bytes()) };
+        let unsure = ClientTls::new(Trust::Roots(trusted), Some(good.identity()), None).unwrap();
+        refused(&controller, &unsure, "worker", "tls.crl").await;
+        let broken = Roots { certificates: authority.pem.as_bytes(), ..roots("nothing") };
+        assert!(ServerTls::new(shown.identity(), Some(broken)).unwrap_err().message.contains("`tls.crl`"));
     });
 }
 
@@ -268,8 +297,8 @@ fn what_cannot_be_used_is_named_and_a_key_is_never_repeated() {
         (ServerTls::new(identity("", ""), None).err(), "`tls.cert`"),
         (ServerTls::new(Identity { key: b"secret words", ..signed.identity() }, None).err(), "`tls.key`"),
         (ServerTls::new(Identity { key: other.key.as_bytes(), ..signed.identity() }, None).err(), "`tls.cert`"),
-        (ServerTls::new(signed.identity(), Some(b"nothing")).err(), "`tls.ca`"),
-        (ClientTls::new(Trust::Roots(b""), None, None).err(), "`tls.ca`"),
+        (ServerTls::new(signed.identity(), Some(b"nothing".as_slice().into())).err(), "`tls.ca`"),
+        (ClientTls::new(Trust::Roots(b"".as_slice().into()), None, None).err(), "`tls.ca`"),
     ];
     for (error, option) in cases {
         let error = error.unwrap();
@@ -299,7 +328,8 @@ fn a_node_gives_up_at_once_on_a_controller_that_it_cannot_trust() {
         let controller = start(Some(authority.sign(&["localhost"]).server(Some(&authority))), None).await;
         let identity = authority.sign(&["worker"]);
         for (trusted, kind) in [(&other, 241), (&authority, 4)] {
-            let tls = ClientTls::new(Trust::Roots(trusted.pem.as_bytes()), Some(identity.identity()), None).unwrap();
+            let tls =
+                ClientTls::new(Trust::Roots(trusted.pem.as_bytes().into()), Some(identity.identity()), None).unwrap();
             let target = Target::Address(controller.address().clone());
             let options = NodeOptions::new("worker".into(), target, Credentials::Certificate);
             let (seen, _) = first_event(NodeOptions { tls: Some(tls), ..options }).await;

@@ -34,13 +34,14 @@ pub struct AddressDto {
     pub path: Option<String>,
 }
 
-/// TLS, each part as PEM. A controller shows `cert` and asks for certificates that `ca` signed if `request_cert`; a node
+/// TLS, each part as PEM. A controller shows `cert` and asks for certificates that `ca` signed, and `crl` does not list, if `request_cert`; a node
 /// trusts `ca`, or the roots of the system, and shows `cert` where it is asked.
 #[napi(object, use_nullable = true)]
 pub struct TlsDto {
     pub cert: Option<String>,
     pub key: Option<String>,
     pub ca: Option<String>,
+    pub crl: Option<String>,
     pub request_cert: bool,
     pub server_name: Option<String>,
     pub skip_verify: bool,

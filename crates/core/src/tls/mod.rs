@@ -15,7 +15,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +28,21 @@ pub struct Identity<'a> {
     pub key: &'a [u8],
 }
 
+/// Who signs the certificates of the other side, as PEM.
+#[derive(Clone, Copy, Debug)]
+pub struct Roots<'a> {
+    /// Their certificates.
+    pub certificates: &'a [u8],
+    /// Their lists of revoked certificates. With any, a certificate of a root without a list is refused, too.
+    pub revoked: Option<&'a [u8]>,
+}
+
+impl<'a> From<&'a [u8]> for Roots<'a> {
+    fn from(certificates: &'a [u8]) -> Self {
+        Self { certificates, revoked: None }
+    }
+}
+
 /// What a controller shows to nodes, and whom it lets in.
 #[derive(Clone)]
 pub struct ServerTls {
@@ -36,20 +51,24 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Shows `identity`. With `client_roots`, PEM, only nodes whose certificate they signed get in, each under a name
-    /// of that certificate.
+    /// Shows `identity`. With `client_roots` only nodes whose certificate they signed, and did not revoke, get in, each
+    /// under a name of that certificate.
     ///
     /// # Errors
     ///
     /// `Unauthorized`: the message names the option that cannot be used and says why.
-    pub fn new(identity: Identity<'_>, client_roots: Option<&[u8]>) -> Result<Self, CoreError> {
+    pub fn new(identity: Identity<'_>, client_roots: Option<Roots<'_>>) -> Result<Self, CoreError> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| unusable("tls", &error))?;
         let builder = match client_roots {
             None => builder.with_no_client_auth(),
-            Some(pem) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(pem)?), provider()).build();
+            Some(trusted) => {
+                let roots = Arc::new(roots(trusted.certificates)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+                    .with_crls(revocations(trusted)?)
+                    .only_check_end_entity_revocation()
+                    .build();
                 builder.with_client_cert_verifier(verifier.map_err(|error| unusable("tls.ca", &error))?)
             }
         };
@@ -88,8 +107,8 @@ pub struct ClientTls {
 pub enum Trust<'a> {
     /// Whom the system trusts.
     System,
-    /// These roots alone, PEM.
-    Roots(&'a [u8]),
+    /// These roots alone.
+    Roots(Roots<'a>),
     /// Anybody at all: for tests.
     Anybody,
 }
@@ -114,8 +133,10 @@ impl ClientTls {
         }
         let builder = match trust {
             Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider()))),
-            Trust::System => builder.with_webpki_verifier(verifier(system_roots()?)?),
-            Trust::Roots(pem) => builder.with_webpki_verifier(verifier(roots(pem)?)?),
+            Trust::System => builder.with_webpki_verifier(verifier(system_roots()?, Vec::new())?),
+            Trust::Roots(trusted) => {
+                builder.with_webpki_verifier(verifier(roots(trusted.certificates)?, revocations(trusted)?)?)
+            }
         };
         let mut config = match identity {
             None => builder.with_no_client_auth(),
@@ -159,8 +180,13 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, CoreError> {
+fn verifier(
+    roots: RootCertStore,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+) -> Result<Arc<WebPkiServerVerifier>, CoreError> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+        .with_crls(revoked)
+        .only_check_end_entity_revocation()
         .build()
         .map_err(|error| unusable("tls.ca", &error))
 }
@@ -171,6 +197,13 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, CoreError> {
         roots.add(certificate).map_err(|error| unusable("tls.ca", &error))?;
     }
     Ok(roots)
+}
+
+fn revocations(trusted: Roots<'_>) -> Result<Vec<CertificateRevocationListDer<'static>>, CoreError> {
+    let Some(pem) = trusted.revoked else { return Ok(Vec::new()) };
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|error| unusable("tls.crl", &error))?;
+    if found.is_empty() { Err(unusable("tls.crl", &"no list of revoked certificates as PEM")) } else { Ok(found) }
 }
 
 fn system_roots() -> Result<RootCertStore, CoreError> {

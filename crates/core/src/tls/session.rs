@@ -355,6 +355,9 @@ fn refused(role: Role, error: &rustls::Error) -> CoreError {
         (Role::Node, Error::AlertReceived(AlertDescription::ProtocolVersion)) => {
             "The controller speaks no TLS at this port: pass `tls` to it, or leave it out here."
         }
+        (_, Error::AlertReceived(AlertDescription::CertificateRevoked)) => {
+            "The other side has the certificate of this one on its list of revoked certificates (`tls.crl` there)."
+        }
         (_, Error::AlertReceived(_)) if role == Role::Node => {
             "The controller refused this node: does it ask for a certificate (`tls: { cert, key }`) that its `ca` signed?"
         }
@@ -362,6 +365,13 @@ fn refused(role: Role, error: &rustls::Error) -> CoreError {
         (Role::Node, Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
             "Nobody that this node trusts signed the certificate of the controller. Pass the certificate of who did as \
              `tls: { ca }`."
+        }
+        (_, Error::InvalidCertificate(CertificateError::Revoked)) => "The certificate of the other side was revoked.",
+        (_, Error::InvalidCertRevocationList(_)) => {
+            "A list in `tls.crl` is not by who signed the certificate, or broken."
+        }
+        (_, Error::InvalidCertificate(CertificateError::UnknownRevocationStatus)) => {
+            "Who signed the certificate of the other side has no list in `tls.crl`. Add it, or leave `crl` out."
         }
         (Role::Node, Error::InvalidCertificate(_)) => {
             "The certificate of the controller does not do. It must be valid now, and for the host or `tls: { serverName }`."
@@ -463,7 +473,7 @@ mod tests {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         let identity = Identity { cert: cert.as_bytes(), key: key.as_bytes() };
-        let node = ClientTls::new(Trust::Roots(cert.as_bytes()), None, None).unwrap();
+        let node = ClientTls::new(Trust::Roots(cert.as_bytes().into()), None, None).unwrap();
         (node.connect("localhost").unwrap(), ServerTls::new(identity, None).unwrap().accept().unwrap())
     }
 

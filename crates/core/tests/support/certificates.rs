@@ -1,7 +1,10 @@
 //! Certificates made for one test.
 
 use daffi_core::tls::{ClientTls, Identity, ServerTls, Trust};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod, KeyPair,
+    RevokedCertParams,
+};
 
 /// Who signs certificates.
 pub struct Authority {
@@ -36,9 +39,28 @@ impl Authority {
         Signed { cert: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }
 
+    /// A list that revokes the certificates of these serial numbers.
+    pub fn revoke(&self, serials: &[u64]) -> String {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: rcgen::date_time_ymd(2025, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2025, 1, 1),
+            next_update: rcgen::date_time_ymd(2125, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
     /// Trusts this authority alone.
     pub fn client(&self, identity: Option<&Signed>) -> ClientTls {
-        ClientTls::new(Trust::Roots(self.pem.as_bytes()), identity.map(Signed::identity), None).unwrap()
+        ClientTls::new(Trust::Roots(self.pem.as_bytes().into()), identity.map(Signed::identity), None).unwrap()
     }
 }
 
@@ -55,7 +77,7 @@ impl Signed {
 
     /// A controller that shows this certificate and asks for those of `clients`.
     pub fn server(&self, clients: Option<&Authority>) -> ServerTls {
-        ServerTls::new(self.identity(), clients.map(|authority| authority.pem.as_bytes())).unwrap()
+        ServerTls::new(self.identity(), clients.map(|authority| authority.pem.as_bytes().into())).unwrap()
     }
 }
 
