@@ -10,6 +10,8 @@ import { hashOf, isFresh, writeStamp } from './stamp.mjs'
 const STAMP = '.build/ts.stamp'
 /** What a user can import: `daffi` and `daffi/testing`, with the root file of its types and that of its code. */
 const ENTRIES = { index: 'src-ts/index.ts', testing: 'src-ts/testing/index.ts' }
+/** The command: no one imports it. */
+const COMMAND = { cli: 'src-ts/cli/index.ts' }
 /** Code that several entries share: as modules of their own they are one instance, however they are imported. */
 const SHARED = /^shared-\w+\.js(\.map)?$/
 /** Modules under src-ts whose types users know from `daffi` itself. */
@@ -22,7 +24,7 @@ const OUTPUTS = [
     `${name}.d.ts`,
     ...['js', 'js.map', 'cjs', 'd.cts'].map((end) => `dist/${name}.${end}`),
   ]),
-  ...['binding.cjs', 'LICENSES.txt', addonName].map((name) => `dist/${name}`),
+  ...['binding.cjs', 'cli.js', 'cli.js.map', 'LICENSES.txt', addonName].map((name) => `dist/${name}`),
 ]
 const INPUTS = [
   'src-ts',
@@ -107,7 +109,7 @@ async function bundle() {
   await writeRunner()
   const { metafile } = await build({
     absWorkingDir: inRoot('.'),
-    entryPoints: ENTRIES,
+    entryPoints: { ...ENTRIES, ...COMMAND },
     outdir: 'dist',
     bundle: true,
     splitting: true,

@@ -6,7 +6,7 @@ import { filesUnder } from './stamp.mjs'
 
 /** From the outermost to the innermost. A part may import from the rows below its own, and from itself. */
 const LAYERS = [
-  ['index', 'testing'],
+  ['cli', 'index', 'testing'],
   ['global'],
   ['known-names', 'lifecycle', 'news', 'serving'],
   ['call', 'callback', 'isolation', 'schedule', 'threads'],

@@ -110,6 +110,9 @@ export interface GrantDto {
   admin: boolean
 }
 
+/** A new authority, good for ten years. */
+export declare function makeAuthority(): SignedDto
+
 /**
  * How to open a node. Times in milliseconds, sizes in bytes. With a controller of this process the
  * address is not used.
@@ -145,6 +148,18 @@ export declare function openNode(options: NodeDto, controller: NativeController 
 
 /** Panics inside the addon. */
 export declare function panicForTest(): void
+
+/** The list of the certificates that the authority of this key revokes, by serial number, in hex. */
+export declare function revokeCertificates(authorityKey: string, serials: Array<string>): string
+
+/** A certificate for these names and addresses, signed by the authority of this key and good for `days`. */
+export declare function signCertificate(authorityKey: string, names: Array<string>, days: number): SignedDto
+
+/** A certificate and its private key, as PEM. */
+export interface SignedDto {
+  cert: string
+  key: string
+}
 
 /** Starts a controller; resolves to it, or to why it did not start. */
 export declare function startController(options: ControllerDto): Promise<NativeController | Failure>

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(dead_code, reason = "the macros export nothing to a test binary"))]
 
+mod certificates;
 mod controller;
 mod doorbell;
 mod dto;

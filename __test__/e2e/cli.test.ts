@@ -1,0 +1,81 @@
+/** The command `daffi`: certificates that nodes and controllers can use, and words that it does not understand. */
+import { execFile } from 'node:child_process'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'ava'
+import type { TlsOptions } from 'daffi'
+import { codeOf, folder, knows, repository, startGlobal, startWorker } from '../helpers/process.js'
+
+interface Ended {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+function daffi(...words: string[]): Promise<Ended> {
+  return new Promise((settle) => {
+    execFile(process.execPath, [join(repository, 'dist/cli.js'), ...words], (error, out, err) => {
+      settle({ code: error === null ? 0 : Number(error.code), out, err })
+    })
+  })
+}
+
+test('certificates of `daffi certs` let their nodes in, and those that it revokes no longer', async (t) => {
+  const at = join(await folder(t), 'tls')
+  const made = await daffi('certs', at, '--node', 'worker', '--node', 'caller', '--node', 'late')
+  t.deepEqual([made.code, made.err], [0, ''])
+  t.is(made.out.trim().split('\n').length, 5)
+  t.is(statSync(join(at, 'ca.key.pem')).mode & 0o777, 0o600)
+  t.is(statSync(join(at, 'worker.key.pem')).mode & 0o777, 0o600)
+  const tls = (name: string): TlsOptions => {
+    const file = (end: string): string => join(at, `${name}${end}`)
+    return { cert: file('.pem'), key: file('.key.pem'), ca: join(at, 'ca.pem') }
+  }
+  const late = tls('late')
+  const kept = { ...late, cert: readFileSync(late.cert as string) }
+  const revoked = await daffi('certs', at, '--revoke', 'late')
+  t.regex(revoked.out, /revoked .*late\.pem; made .*crl\.pem, which lists 1/)
+  const own = { ...tls('controller'), requestCert: true, crl: join(at, 'crl.pem') }
+  const controller = { host: 'localhost', port: 0, initController: true, initNode: false, tls: own }
+  const { at: place } = await startWorker(t, controller)
+  await startWorker(t, { ...place, processName: 'worker', tls: tls('worker') })
+  const g = await startGlobal(t, {
+    ...place,
+    processName: 'caller',
+    tls: { ...tls('caller'), crl: join(at, 'crl.pem') },
+  })
+  await knows(g, 'worker')
+  t.is(await g.call.add(1, 2), 3)
+  t.is(await codeOf(startGlobal(t, { ...place, processName: 'late', tls: kept })), 'ERR_UNAUTHORIZED')
+  const again = await daffi('certs', at, '--node', 'late')
+  t.regex(again.out, /kept .*controller\.pem[^]*made .*late\.pem/)
+  const back = await startGlobal(t, { ...place, processName: 'late', tls: tls('late') })
+  await knows(back, 'worker')
+})
+
+test('help and version are told, and what is not understood ends with code 2', async (t) => {
+  const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'))
+  t.deepEqual(await daffi('--version'), { code: 0, out: `${version}\n`, err: '' })
+  for (const words of [[], ['--help'], ['certs', '--help']]) {
+    const { code, out, err } = await daffi(...words)
+    t.deepEqual([code, err], [0, ''])
+    t.regex(out, /daffi certs/)
+  }
+  const at = await folder(t)
+  for (const [words, message] of [
+    [['bench'], /there is no command "bench"/],
+    [['certs'], /name the folder/],
+    [['certs', at, 'more'], /one folder/],
+    [['certs', at, '--nodes', 'x'], /--nodes/],
+    [['certs', at, '--days', '0'], /--days is 0/],
+    [['certs', at, '--node', '../x'], /cannot be in a certificate/],
+    [['certs', at, '--node', 'ca'], /files of their own/],
+  ] as const) {
+    const { code, err } = await daffi(...words)
+    t.is(code, 2, words.join(' '))
+    t.regex(err, message)
+  }
+  const nothing = await daffi('certs', join(at, 'new'), '--revoke', 'x')
+  t.is(nothing.code, 1)
+  t.regex(nothing.err, /ca\.key\.pem cannot be read/)
+})
