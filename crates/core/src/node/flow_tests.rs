@@ -131,6 +131,19 @@ fn small_frames_pass_between_the_fragments_of_a_big_payload() {
 }
 
 #[test]
+fn a_cancel_does_not_pass_the_beginning_of_its_request_however_much_waits() {
+    let mut pair = Pair::new();
+    for slot in 1..=3 {
+        pair.outbox.send_big(&pair.near, request(slot), &[], &[&payload(4 << 20, 1)]).unwrap();
+    }
+    pair.outbox.send(&pair.near, &Header { kind: Kind::Cancel, ..request(3) }.encode()).unwrap();
+    let seen: Vec<(Kind, u32)> = pair.run().iter().map(|frame| (frame.kind, frame.slot)).collect();
+    assert_eq!(seen, [(Kind::Request, 1), (Kind::Request, 2)]);
+    let answer = Header::decode(&pair.inbox.replies).unwrap().unwrap();
+    assert_eq!((answer.kind, answer.slot, answer.callback), (Kind::Response, 3, ErrorCode::Cancelled as u32));
+}
+
+#[test]
 fn a_payload_that_fails_the_prescan_is_answered_and_never_shown() {
     let mut pair = Pair::new();
     pair.outbox.send(&pair.near, &request(3).frame(&[0xdd, 1, 0xff, 0xff, 0xff])).unwrap();
@@ -178,14 +191,31 @@ fn attachments_need_no_prescan_but_the_message_in_front_of_them_does() {
 }
 
 #[test]
-fn a_cancel_drops_the_pieces_that_have_arrived_and_those_to_come() {
+fn a_cancel_amid_the_pieces_of_its_request_drops_them_and_is_answered_in_place_of_javascript() {
+    for no_reply in [0, flags::NO_REPLY] {
+        let mut pair = Pair::new();
+        let mut seen = Vec::new();
+        let header = Header { flags: no_reply, ..request(1) };
+        pair.outbox.send_big(&pair.near, header, &[], &[&payload(4 << 20, 1)]).unwrap();
+        pair.pump(&mut seen);
+        pair.outbox.send(&pair.near, &Header { kind: Kind::Cancel, ..request(1) }.encode()).unwrap();
+        seen.extend(pair.run());
+        assert_eq!(seen, []);
+        let answer = Header::decode(&pair.inbox.replies).unwrap();
+        let expected = (no_reply == 0).then_some((Kind::Response, 1, 1, ErrorCode::Cancelled as u32));
+        assert_eq!(answer.map(|answer| (answer.kind, answer.slot, answer.generation, answer.callback)), expected);
+    }
+}
+
+#[test]
+fn a_cancel_that_comes_with_the_last_piece_of_its_request_is_seen_behind_it() {
     let mut pair = Pair::new();
-    let mut seen = Vec::new();
-    pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(4 << 20, 1)]).unwrap();
-    pair.pump(&mut seen);
+    pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(100_000, 1)]).unwrap();
     pair.outbox.send(&pair.near, &Header { kind: Kind::Cancel, ..request(1) }.encode()).unwrap();
-    seen.extend(pair.run());
-    assert_eq!(seen.iter().map(|frame| frame.kind).collect::<Vec<_>>(), [Kind::Cancel]);
+    pair.outbox.send(&pair.near, &request(2).frame(&[0xc0])).unwrap();
+    let seen: Vec<(Kind, u32)> = pair.run().iter().map(|frame| (frame.kind, frame.slot)).collect();
+    assert_eq!(seen, [(Kind::Request, 2), (Kind::Request, 1), (Kind::Cancel, 1)]);
+    assert!(pair.inbox.replies.is_empty());
 }
 
 #[test]
