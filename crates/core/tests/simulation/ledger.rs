@@ -66,7 +66,7 @@ pub struct Host {
     /// Bytes that its socket has not taken.
     pub queued: u64,
     /// Calls of others that it works on.
-    pub running: usize,
+    pub running: Vec<CallId>,
     /// Its script is to close the node and open it again after this time.
     pub leave: Option<Duration>,
     /// Proofs that were answered.

@@ -43,6 +43,7 @@ fn every_call_ends_once_and_all_is_well_again_whatever_fails_when() {
     let seed = number("DAFFI_SEED");
     let count = number("DAFFI_SIMULATIONS").unwrap_or(if seed.is_some() { 1 } else { SIMULATIONS });
     let first = seed.unwrap_or(1);
+    let seed_is_given = seed.is_some();
     println!("DAFFI_SEED={first} DAFFI_SIMULATIONS={count}");
     count_panics();
     let next = AtomicU64::new(first);
@@ -50,9 +51,11 @@ fn every_call_ends_once_and_all_is_well_again_whatever_fails_when() {
         let mut outcomes = Vec::new();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= first + count {
-                return outcomes;
-            }
+            let seed = match seed - first {
+                number if number < count => seed,
+                number if seed_is_given || number - count >= KNOWN.len() as u64 => return outcomes,
+                number => KNOWN[(number - count) as usize],
+            };
             outcomes.push(simulate(seed));
         }
     };
@@ -78,7 +81,7 @@ fn every_call_ends_once_and_all_is_well_again_whatever_fails_when() {
         sum(|o| o.counts.lost),
         sum(|o| o.counts.items),
     );
-    println!("row F2: simulations in which every call ended exactly once: {}, exactly {count}", outcomes.len());
+    println!("row F2: simulations in which every call ended exactly once: {}, at least {count}", outcomes.len());
     let ended = sum(|o| o.counts.answered + o.counts.failed + o.counts.timed_out + o.counts.lost);
     println!("row F12: calls amid faults that ended exactly once: {ended}, at least {}", 500 * count);
     println!("row F4: late, doubled or foreign answers that a caller saw: 0, exactly 0");
@@ -170,7 +173,8 @@ fn run(seed: u64, ledger: &Shared) -> Result<Outcome, String> {
     let everybody = |ledger: &Ledger| ledger.hosts.iter().all(|host| host.is_connected && host.reached == NODES - 1);
     let recovery = until(&mut sim, ledger, RECOVERY, "not everybody reaches everybody", everybody)?;
     let settled = |ledger: &Ledger| {
-        ledger.hosts.iter().all(|host| host.pending == 0 && host.queued == 0 && host.running == 0) && at_rest(ledger)
+        ledger.hosts.iter().all(|host| host.pending == 0 && host.queued == 0 && host.running.is_empty())
+            && at_rest(ledger)
     };
     let settlement = until(&mut sim, ledger, SETTLEMENT, "something is still under way", settled)?;
     ledger.borrow_mut().phase = Phase::Proof;
@@ -240,6 +244,8 @@ thread_local! {
     /// Panics of this thread, on which one simulation runs at a time.
     static PANICS: Cell<u32> = const { Cell::new(0) };
 }
+/// Seeds that failed once: bytes of a node that had been given up were still routed.
+const KNOWN: [u64; 1] = [3221];
 /// Simulations of one run of the tests; 5,000 by hand.
 const SIMULATIONS: u64 = 150;
 const THREADS: usize = 2;

@@ -185,7 +185,7 @@ impl Script {
         host.is_connected = self.is_connected;
         host.reached = self.reached.len();
         host.pending = self.slots.iter().flatten().count();
-        host.running = self.running.len();
+        host.running = self.running.iter().map(|run| run.id).collect();
         host.queued = self.node.stats().queued_bytes;
     }
 
