@@ -74,7 +74,7 @@ async function testRust(more, long) {
   }
   const inFailure = block(/^(---- |failures:|error|warning)/, /^(test |\s+(Compiling|Running|Doc-tests) )/)
   const isDue = every(5000)
-  const env = { ...(long ? { PROPTEST_CASES: '20000' } : {}), CARGO_TERM_COLOR: 'never' }
+  const env = { ...(long ? { PROPTEST_CASES: '20000', DAFFI_SIMULATIONS: '1000' } : {}), CARGO_TERM_COLOR: 'never' }
   const args = ['test', '--workspace', ...cargoLocked, '--no-fail-fast', ...more]
   return settled(count, run('cargo test', 'cargo', args, { onLine, env }))
 }

@@ -61,6 +61,18 @@ struct Script {
 
 impl Script {
     fn open(options: NodeOptions) -> Self {
+        Self::with(options, Node::open)
+    }
+
+    /// With the guard on this thread and on its clock.
+    fn open_here(options: NodeOptions) -> Self {
+        Self::with(options, Node::open_here)
+    }
+
+    fn with(
+        options: NodeOptions,
+        open: impl FnOnce(NodeOptions, Box<dyn Fn() + Send + Sync>) -> std::io::Result<Node>,
+    ) -> Self {
         let (bell, rings, most_rings) =
             (Arc::new(Notify::new()), Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let inline = options.inline;
@@ -71,7 +83,7 @@ impl Script {
                 bell.notify_one();
             }
         };
-        let node = Node::open(options, Box::new(ring)).unwrap();
+        let node = open(options, Box::new(ring)).unwrap();
         let (buffer, seen, names) = (vec![0; PUMP_BYTES], VecDeque::new(), BTreeMap::new());
         Self { node, bell, rings, most_rings, inline, buffer, seen, index: 0, names }
     }
@@ -327,6 +339,26 @@ fn a_node_whose_controller_was_closed_finds_the_next_one() {
 }
 
 #[test]
+fn what_is_submitted_before_the_end_of_its_connection_is_known_does_not_go_out_on_the_next() {
+    on_each(defaults(), async |world: World| {
+        let mut script = connected(&world, "node", |options| options.inline = false).await;
+        world.controller.close(Duration::ZERO).await;
+        let address = Some(world.controller.address().clone());
+        let options = ControllerOptions { address, cookie: Some(world.folder.join("cookie")), ..defaults() };
+        let _next = Controller::start(ControllerOptions { tls: world.server.clone(), ..options }).await.unwrap();
+        while script.node.stats().connections < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let request = |slot| Header { slot, generation: 1, callback: 1, ..Header::new(Kind::Request) }.frame(&[0x90]);
+        script.node.submit(&request(3));
+        script.until(DISCONNECTED).await;
+        script.until(WELCOME).await;
+        script.node.submit(&request(4));
+        assert_eq!(script.until(RESPONSE).await.slot, 4);
+    });
+}
+
+#[test]
 fn a_name_in_use_and_a_controller_that_never_comes_end_the_search() {
     on_each(defaults(), async |world: World| {
         let _first = connected(&world, "node", |_| {}).await;
@@ -340,6 +372,26 @@ fn a_name_in_use_and_a_controller_that_never_comes_end_the_search() {
         let mut lost = Script::open(NodeOptions { target: nowhere, connect_timeout, ..node_options(&world, "lost") });
         assert_eq!(lost.until(FAILED).await.reason().0, ErrorCode::ConnectTimeout);
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_answers_nothing_is_waited_for_no_longer_than_the_connect_timeout() {
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            let nowhere = Target::Dialled(Arc::new(|| Box::pin(std::future::pending())));
+            let connect_timeout = Some(Duration::from_millis(700));
+            let options = NodeOptions::new("lost".into(), nowhere, Credentials::Peer);
+            let mut script = Script::open_here(NodeOptions { connect_timeout, inline: false, ..options });
+            let begun = tokio::time::Instant::now();
+            assert_eq!(script.until(FAILED).await.reason().0, ErrorCode::ConnectTimeout);
+            let waited = begun.elapsed().as_millis();
+            println!(
+                "row F6: search for a host that answers nothing, connectTimeout 700 ms: {waited} ms, at most 800 ms"
+            );
+            assert!((700..=800).contains(&waited), "{waited} ms");
+        })
+        .await;
 }
 
 #[test]

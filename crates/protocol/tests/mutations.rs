@@ -114,6 +114,7 @@ fn a_million_broken_frames_panic_nothing() {
         mutate(&mut bytes, &mut random);
         walk(&bytes);
     }
+    println!("row R1: broken frames decoded without a panic: {runs}, at least 1000000");
 }
 
 #[test]
@@ -123,7 +124,8 @@ fn a_million_broken_payloads_panic_nothing_and_none_promises_more_than_it_holds(
     let mut random = Random(seed | 1);
     let mut bytes = Vec::new();
     let mut sound = 0_u64;
-    for run in 0..number("DAFFI_RUNS", 1_000_000) {
+    let runs = number("DAFFI_RUNS", 1_000_000);
+    for run in 0..runs {
         if run % 4 == 0 || bytes.is_empty() {
             let whole = &corpus[random.below(corpus.len())];
             bytes.clear();
@@ -137,6 +139,7 @@ fn a_million_broken_payloads_panic_nothing_and_none_promises_more_than_it_holds(
         }
     }
     println!("{sound} were sound");
+    println!("row R1: broken payloads scanned without a panic: {runs}, at least 1000000");
     assert!(sound > 0, "mutations must not all be refused");
 }
 

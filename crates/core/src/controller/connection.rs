@@ -26,6 +26,10 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
         }
         let mut reads = 0;
         let outcome = loop {
+            // Whoever was given up meanwhile may have left bytes in the socket: nobody's calls by now.
+            if peer.is_gone.get() {
+                return;
+            }
             let outcome = input.read(&hub, &peer);
             hub.settle();
             reads += 1;

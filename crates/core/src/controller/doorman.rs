@@ -1,9 +1,10 @@
 //! How much one address may try. Pure: the time is an argument.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 /// What is known of the addresses that connect over TCP. A UNIX socket has none: its peers are one
 /// user's, and the kernel tells so.

@@ -180,13 +180,19 @@ impl Controller {
                 Secret::Cookie(auth::load_or_create_cookie(&path)?)
             }
         };
+        Ok(Self::start_on(listener, secret, options, u32::from_le_bytes(auth::random()?)))
+    }
+
+    /// As [`Controller::start`], with a listener that stands already and the secret that its nodes must
+    /// hold. `seed` varies how ties between nodes are broken.
+    #[must_use]
+    pub fn start_on(listener: Listener, secret: Secret, options: ControllerOptions, seed: u32) -> Self {
         let (commands, received) = mpsc::channel(COMMANDS);
         let counters = Arc::new(Counters::default());
         let handle = Self { address: Arc::new(listener.address().clone()), commands, counters: Arc::clone(&counters) };
-        let seed = u32::from_le_bytes(auth::random()?);
         let hub = Hub::new(options, counters, seed);
         tokio::task::spawn_local(run(hub, listener, Rc::new(secret), received));
-        Ok(handle)
+        handle
     }
 
     /// Where it listens, with the real port.

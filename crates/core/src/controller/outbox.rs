@@ -143,6 +143,50 @@ const MERGED_BYTES: usize = 64 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use socket2::SockRef;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn whatever_sizes_the_socket_takes_the_same_bytes_arrive(
+            pieces in prop::collection::vec((0u8..3, 0usize..40_000, 0usize..200), 1..40),
+            reads in prop::collection::vec(1usize..20_000, 1..20),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let _guard = runtime.enter();
+            let (near, far) = Stream::pair().unwrap();
+            SockRef::from(&near).set_send_buffer_size(1).unwrap();
+            let (near, far) = (Stream::from_unix_fd(near).unwrap(), std::os::unix::net::UnixStream::from(far));
+            let (mut outbox, mut sent, mut got) = (Outbox::default(), Vec::new(), Vec::new());
+            let mut reads = reads.into_iter().cycle();
+            let mut buffer = vec![0; 20_000];
+            let mut exchange = |outbox: &mut Outbox, got: &mut Vec<u8>| {
+                let _ = runtime.block_on(tokio::time::timeout(std::time::Duration::ZERO, near.writable()));
+                outbox.flush(&near).unwrap();
+                if let Ok(read) = std::io::Read::read(&mut &far, &mut buffer[..reads.next().unwrap()]) {
+                    got.extend_from_slice(&buffer[..read]);
+                }
+            };
+            for (number, (kind, length, gone)) in pieces.into_iter().enumerate() {
+                let bytes: Vec<u8> = (0..length).map(|at| (at * 7 + number) as u8).collect();
+                let gone = gone.min(length);
+                sent.extend_from_slice(&bytes[if kind == 0 { 0 } else { gone }..]);
+                match kind {
+                    0 => outbox.push_copy(&bytes),
+                    1 => outbox.push_owned(bytes, gone),
+                    _ => outbox.push_shared(Bytes::from(bytes), gone),
+                }
+                exchange(&mut outbox, &mut got);
+                prop_assert!(outbox.queued() + got.len() <= sent.len());
+            }
+            while got.len() < sent.len() {
+                exchange(&mut outbox, &mut got);
+            }
+            prop_assert!(got == sent);
+            prop_assert_eq!((outbox.queued(), outbox.chunks.len()), (0, 0));
+        }
+    }
 
     #[tokio::test]
     async fn all_that_is_kept_arrives_once_and_in_order_however_little_fits() {

@@ -146,6 +146,68 @@ const CHUNK: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, HashSet};
+
+    proptest! {
+        #[test]
+        fn tickets_are_those_issued_and_not_released_and_no_generation_comes_twice(
+            limit in 1usize..20,
+            steps in prop::collection::vec((any::<bool>(), any::<u32>()), 0..300),
+        ) {
+            let (mut tickets, mut live, mut given) = (Tickets::default(), BTreeMap::new(), HashSet::new());
+            let mut gone = Vec::new();
+            for (number, (is_issue, pick)) in steps.into_iter().enumerate() {
+                if is_issue {
+                    let ticket = Ticket { caller: number as u32, ..Ticket::default() };
+                    let issued = tickets.issue(ticket, limit);
+                    prop_assert_eq!(issued.is_some(), live.len() < limit);
+                    let Some(name) = issued else { continue };
+                    prop_assert!(given.insert(name), "{name:?} was given before");
+                    live.insert(name.0, (name.1, number as u32));
+                } else if let Some((&slot, &(generation, _))) = live.iter().nth(pick as usize % limit) {
+                    live.remove(&slot);
+                    gone.push((slot, generation));
+                    tickets.release(slot);
+                }
+                prop_assert_eq!(tickets.live(), live.len());
+                prop_assert!(tickets.slots.len() <= limit, "memory is a matter of the limit");
+                let all: Vec<(u32, u32)> = tickets.iter().map(|(slot, ticket)| (slot, ticket.caller)).collect();
+                let wanted: Vec<(u32, u32)> = live.iter().map(|(slot, (_, caller))| (*slot, *caller)).collect();
+                prop_assert_eq!(all, wanted);
+                for (slot, (generation, caller)) in &live {
+                    prop_assert_eq!(tickets.find(*slot, *generation).map(|ticket| ticket.caller), Some(*caller));
+                }
+                for (slot, generation) in &gone {
+                    prop_assert_eq!(tickets.find(*slot, *generation), None);
+                }
+            }
+        }
+
+        #[test]
+        fn calls_are_the_last_of_each_slot_until_removed_and_cost_what_their_slots_span(
+            steps in prop::collection::vec((any::<bool>(), 0u32..2000, 1u32..4), 0..200),
+        ) {
+            let (mut calls, mut model) = (Calls::default(), BTreeMap::new());
+            let mut highest = None;
+            for (is_insert, slot, generation) in steps {
+                let call = Call { generation, destination: 1 + slot, ticket: slot, ticket_generation: generation };
+                if is_insert {
+                    calls.insert(slot, call);
+                    model.insert(slot, call);
+                    highest = highest.max(Some(slot as usize / CHUNK));
+                } else {
+                    calls.remove(slot, call);
+                    if model.get(&slot) == Some(&call) {
+                        model.remove(&slot);
+                    }
+                }
+                prop_assert_eq!(calls.iter().collect::<Vec<_>>(), model.values().copied().collect::<Vec<_>>());
+                prop_assert_eq!(calls.find(slot, generation), model.get(&slot).copied().filter(|it| it.generation == generation));
+                prop_assert_eq!(calls.chunks.len(), highest.map_or(0, |chunk| chunk + 1));
+            }
+        }
+    }
 
     #[test]
     fn a_released_ticket_is_not_found_again_by_its_old_generation() {

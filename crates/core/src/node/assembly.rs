@@ -132,14 +132,14 @@ impl Assemblies {
         Some(payload)
     }
 
-    /// What is arriving of this kind for `header`'s call is no longer wanted.
-    pub(super) fn drop_payload(&mut self, kind: Kind, header: &Header) {
+    /// What is arriving of this kind for `header`'s call is no longer wanted; gives the header it began with.
+    pub(super) fn drop_payload(&mut self, kind: Kind, header: &Header) -> Option<Header> {
         if self.arriving.is_empty() {
-            return;
+            return None;
         }
-        if let Some(assembly) = self.arriving.remove(&(kind.part(), header.slot, header.generation)) {
-            self.reserved -= assembly.total as u64;
-        }
+        let assembly = self.arriving.remove(&(kind.part(), header.slot, header.generation))?;
+        self.reserved -= assembly.total as u64;
+        Some(assembly.header)
     }
 }
 

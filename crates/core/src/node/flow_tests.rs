@@ -121,6 +121,187 @@ proptest! {
     }
 }
 
+/// A frame on the wire, or one payload cut into several.
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    Small(usize),
+    /// In so many pieces, and whether it is sound MessagePack.
+    Big(usize, usize, bool),
+    /// A big one of which a cancel comes behind so many of its pieces.
+    Cancelled(usize, usize),
+    Ping,
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    prop_oneof![
+        3 => (5usize..3000).prop_map(Sent::Small),
+        2 => (70_000usize..250_000, 1usize..6, prop::bool::weighted(0.8))
+            .prop_map(|(length, pieces, is_sound)| Sent::Big(length, pieces, is_sound)),
+        1 => (1usize..6, 0usize..6).prop_map(|(pieces, before)| Sent::Cancelled(pieces, before)),
+        1 => Just(Sent::Ping),
+    ]
+}
+
+/// The frames of one payload, as any writer may cut it.
+fn pieces(slot: u32, body: &[u8], count: usize) -> Vec<Vec<u8>> {
+    let entry = extension::entry(extension::TAG_TOTAL, 0, &[body.len() as u64]);
+    let chunks: Vec<&[u8]> = body.chunks(body.len().div_ceil(count)).collect();
+    let mut frames = Vec::new();
+    for (at, chunk) in chunks.iter().enumerate() {
+        let last = if at + 1 == chunks.len() { flags::LAST } else { 0 };
+        let (kind, flags, extension) = match at {
+            0 => (Kind::Request, flags::FRAGMENTED | last, &entry[..]),
+            _ => (Kind::RequestPart, last, &[][..]),
+        };
+        let ext_len = u16::try_from(extension.len()).unwrap();
+        frames.push(Header { kind, flags, ext_len, ..request(slot) }.frame(&[extension, chunk].concat()));
+    }
+    frames
+}
+
+/// Feeds `bytes`, cut behind each of `cuts`, and pumps in between; gives all that came and all that was replied.
+fn fed(bytes: &[u8], cuts: &[usize]) -> (Vec<Seen>, Vec<u8>) {
+    let mut pair = Pair::new();
+    let mut seen = Vec::new();
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % bytes.len()).chain([bytes.len()]).collect();
+    ends.sort_unstable();
+    let mut start = 0;
+    for end in ends {
+        pair.outbox.send(&pair.near, &bytes[start..end]).unwrap();
+        seen.extend(pair.run());
+        start = end;
+    }
+    (seen, pair.inbox.replies)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn however_the_bytes_are_cut_the_same_frames_come_of_them(
+        script in prop::collection::vec(sent(), 1..20),
+        cuts in prop::collection::vec(any::<usize>(), 0..60),
+    ) {
+        let mut bytes = Vec::new();
+        let mut expected = Vec::new();
+        for (slot, sent) in script.iter().enumerate() {
+            let slot = slot as u32;
+            match *sent {
+                Sent::Small(length) => {
+                    bytes.extend(request(slot).frame(&payload(length, slot as u8)));
+                    expected.push((slot, vec![Kind::Request]));
+                }
+                Sent::Big(length, count, is_sound) => {
+                    let mut body = payload(length, slot as u8);
+                    body[0] = if is_sound { 0xc6 } else { 0xc1 };
+                    bytes.extend(pieces(slot, &body, count).concat());
+                    if is_sound {
+                        expected.push((slot, vec![Kind::Request]));
+                    }
+                }
+                Sent::Cancelled(count, before) => {
+                    let frames = pieces(slot, &payload(100_000, slot as u8), count);
+                    let before = before.clamp(1, frames.len());
+                    bytes.extend(frames[..before].concat());
+                    bytes.extend(Header { kind: Kind::Cancel, ..request(slot) }.encode());
+                    if before == frames.len() {
+                        expected.push((slot, vec![Kind::Request, Kind::Cancel]));
+                    }
+                }
+                Sent::Ping => bytes.extend(Header::new(Kind::Ping).encode()),
+            }
+        }
+        let (whole, replies) = fed(&bytes, &[]);
+        let (cut, replies_of_cut) = fed(&bytes, &cuts);
+        for seen in [&whole, &cut] {
+            for (slot, kinds) in &expected {
+                let of_slot: Vec<Kind> = seen.iter().filter(|seen| seen.slot == *slot).map(|seen| seen.kind).collect();
+                prop_assert_eq!(&of_slot, kinds, "slot {}", slot);
+            }
+            prop_assert_eq!(seen.len(), expected.iter().map(|(_, kinds)| kinds.len()).sum::<usize>());
+            let small = |seen: &&Seen| seen.payload.len() <= 65_536 && seen.kind == Kind::Request;
+            prop_assert!(seen.iter().filter(small).map(|seen| seen.slot).is_sorted());
+        }
+        let payloads = |seen: &[Seen]| {
+            let mut payloads: Vec<_> = seen.iter().map(|seen| (seen.slot, seen.payload.clone())).collect();
+            payloads.sort();
+            payloads
+        };
+        prop_assert!(payloads(&whole) == payloads(&cut), "payloads differ");
+        prop_assert_eq!(replies, replies_of_cut);
+    }
+
+    #[test]
+    fn however_little_the_socket_takes_the_same_bytes_leave(
+        lengths in prop::collection::vec(prop_oneof![4 => 5usize..9000, 1 => 70_000usize..600_000], 1..20),
+        reads in prop::collection::vec(1usize..30_000, 1..20),
+    ) {
+        let pair = Pair::new();
+        let mut outbox = pair.outbox;
+        socket2::SockRef::from(&std::os::fd::AsFd::as_fd(&Fd(&pair.near))).set_send_buffer_size(1).unwrap();
+        let (mut got, mut small, mut bigs) = (Vec::new(), Vec::new(), std::collections::BTreeMap::new());
+        let mut buffer = vec![0; 30_000];
+        let mut reads = reads.into_iter().cycle();
+        let mut read = |got: &mut Vec<u8>| {
+            let room = &mut buffer[..reads.next().unwrap()];
+            if let Ok(read) = pair.far.try_read(&mut [std::io::IoSliceMut::new(room)]) {
+                got.extend_from_slice(&buffer[..read]);
+            }
+        };
+        for (slot, length) in lengths.iter().enumerate() {
+            let slot = slot as u32;
+            let body = payload(*length, slot as u8);
+            if *length > 65_536 {
+                outbox.send_big(&pair.near, request(slot), &[], &[&body]).unwrap();
+                bigs.insert(slot, body);
+            } else {
+                let frame = request(slot).frame(&body);
+                outbox.send(&pair.near, &frame).unwrap();
+                small.extend(frame);
+            }
+            read(&mut got);
+        }
+        while outbox.flush(&pair.near).unwrap() != Flushed::All {
+            read(&mut got);
+        }
+        let mut before = usize::MAX;
+        while got.len() != before {
+            before = got.len();
+            for _ in 0..32 {
+                read(&mut got);
+            }
+        }
+        let (mut seen_small, mut seen_bigs) = (Vec::new(), std::collections::BTreeMap::<u32, Vec<u8>>::new());
+        let mut rest = &got[..];
+        while let Some(header) = Header::decode(rest).unwrap() {
+            let frame = &rest[..header.frame_len()];
+            rest = &rest[header.frame_len()..];
+            if bigs.contains_key(&header.slot) {
+                let is_begun = seen_bigs.contains_key(&header.slot);
+                prop_assert_eq!(header.kind, if is_begun { Kind::RequestPart } else { Kind::Request });
+                let body = &frame[24 + usize::from(header.ext_len)..24 + header.body_len as usize];
+                seen_bigs.entry(header.slot).or_default().extend_from_slice(body);
+                let is_whole = seen_bigs[&header.slot].len() == bigs[&header.slot].len();
+                prop_assert_eq!(header.flags & flags::LAST != 0, is_whole);
+            } else {
+                seen_small.extend_from_slice(frame);
+            }
+        }
+        prop_assert!(rest.is_empty() && seen_small == small && seen_bigs == bigs, "the bytes differ");
+        prop_assert_eq!((outbox.queued(), outbox.total_sent()), (0, got.len() as u64));
+    }
+}
+
+/// The socket for whoever wants to set its options.
+struct Fd<'a>(&'a Socket);
+
+impl std::os::fd::AsFd for Fd<'_> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        // SAFETY: the socket is open as long as it is borrowed.
+        unsafe { std::os::fd::BorrowedFd::borrow_raw(std::os::fd::AsRawFd::as_raw_fd(self.0)) }
+    }
+}
+
 #[test]
 fn small_frames_pass_between_the_fragments_of_a_big_payload() {
     let mut pair = Pair::new();
@@ -128,6 +309,19 @@ fn small_frames_pass_between_the_fragments_of_a_big_payload() {
     pair.outbox.send(&pair.near, &request(2).frame(&[0xc0])).unwrap();
     let order: Vec<u32> = pair.run().iter().map(|frame| frame.slot).collect();
     assert_eq!(order, [2, 1]);
+}
+
+#[test]
+fn a_cancel_does_not_pass_the_beginning_of_its_request_however_much_waits() {
+    let mut pair = Pair::new();
+    for slot in 1..=3 {
+        pair.outbox.send_big(&pair.near, request(slot), &[], &[&payload(4 << 20, 1)]).unwrap();
+    }
+    pair.outbox.send(&pair.near, &Header { kind: Kind::Cancel, ..request(3) }.encode()).unwrap();
+    let seen: Vec<(Kind, u32)> = pair.run().iter().map(|frame| (frame.kind, frame.slot)).collect();
+    assert_eq!(seen, [(Kind::Request, 1), (Kind::Request, 2)]);
+    let answer = Header::decode(&pair.inbox.replies).unwrap().unwrap();
+    assert_eq!((answer.kind, answer.slot, answer.callback), (Kind::Response, 3, ErrorCode::Cancelled as u32));
 }
 
 #[test]
@@ -178,14 +372,31 @@ fn attachments_need_no_prescan_but_the_message_in_front_of_them_does() {
 }
 
 #[test]
-fn a_cancel_drops_the_pieces_that_have_arrived_and_those_to_come() {
+fn a_cancel_amid_the_pieces_of_its_request_drops_them_and_is_answered_in_place_of_javascript() {
+    for no_reply in [0, flags::NO_REPLY] {
+        let mut pair = Pair::new();
+        let mut seen = Vec::new();
+        let header = Header { flags: no_reply, ..request(1) };
+        pair.outbox.send_big(&pair.near, header, &[], &[&payload(4 << 20, 1)]).unwrap();
+        pair.pump(&mut seen);
+        pair.outbox.send(&pair.near, &Header { kind: Kind::Cancel, ..request(1) }.encode()).unwrap();
+        seen.extend(pair.run());
+        assert_eq!(seen, []);
+        let answer = Header::decode(&pair.inbox.replies).unwrap();
+        let expected = (no_reply == 0).then_some((Kind::Response, 1, 1, ErrorCode::Cancelled as u32));
+        assert_eq!(answer.map(|answer| (answer.kind, answer.slot, answer.generation, answer.callback)), expected);
+    }
+}
+
+#[test]
+fn a_cancel_that_comes_with_the_last_piece_of_its_request_is_seen_behind_it() {
     let mut pair = Pair::new();
-    let mut seen = Vec::new();
-    pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(4 << 20, 1)]).unwrap();
-    pair.pump(&mut seen);
+    pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(100_000, 1)]).unwrap();
     pair.outbox.send(&pair.near, &Header { kind: Kind::Cancel, ..request(1) }.encode()).unwrap();
-    seen.extend(pair.run());
-    assert_eq!(seen.iter().map(|frame| frame.kind).collect::<Vec<_>>(), [Kind::Cancel]);
+    pair.outbox.send(&pair.near, &request(2).frame(&[0xc0])).unwrap();
+    let seen: Vec<(Kind, u32)> = pair.run().iter().map(|frame| (frame.kind, frame.slot)).collect();
+    assert_eq!(seen, [(Kind::Request, 2), (Kind::Request, 1), (Kind::Cancel, 1)]);
+    assert!(pair.inbox.replies.is_empty());
 }
 
 #[test]

@@ -15,9 +15,10 @@ use daffi_protocol::{ErrorCode, Header, Kind};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
 /// Runs until the node is closed.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -25,8 +26,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut attempt = 0;
     let mut was_connected = false;
     while shared.closing_at().is_none() {
+        let left = shared.options.connect_timeout.filter(|_| !was_connected);
+        let left = left.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        let limit = left.unwrap_or(Duration::MAX).min(shared.options.handshake_timeout);
         let error = tokio::select! {
-            connected = connect(&shared) => match connected {
+            connected = connect(&shared, limit) => match connected {
                 Ok((line, pace)) => {
                     (attempt, was_connected) = (0, true);
                     tend(&shared, line, pace).await;
@@ -58,17 +62,16 @@ struct Pace {
     dead: Duration,
 }
 
-async fn connect(shared: &Shared) -> Result<(Arc<Line>, Pace), CoreError> {
+/// One attempt: the way there may take `limit`, and so may the handshake.
+async fn connect(shared: &Shared, limit: Duration) -> Result<(Arc<Line>, Pace), CoreError> {
     let options = &shared.options;
-    let (stream, secret) = match &options.target {
-        Target::Address(address) => (open(address, options).await?, secret(options)?),
-        Target::Embedded(controller) => {
-            let fd = controller.join().map_err(lost)?;
-            (Stream::from_unix_fd(fd).map_err(lost)?, Secret::Peer)
-        }
-    };
+    // A host that answers nothing at all would be waited for as long as the system likes to.
+    let (stream, secret) = tokio::time::timeout(limit, reach(options)).await.unwrap_or_else(|_| {
+        let message = format!("the controller cannot be reached: no answer within {} ms", limit.as_millis());
+        Err(CoreError::new(ErrorCode::ConnectionLost, message))
+    })?;
     let credentials = ClientCredentials { name: options.name.clone(), instance: shared.instance, secret };
-    let (welcome, frame, leftover) = handshake::client(&stream, credentials, options.handshake_timeout).await?;
+    let (welcome, frame, leftover) = handshake::client(&stream, credentials, limit).await?;
     let socket = stream.into_socket().map_err(lost)?;
     let limits = Limits { max_payload: options.max_payload, max_assembling: 4 * options.max_payload };
     let line = Arc::new(Line::new(socket, leftover, limits, options.outbound_soft, shared.wake.clone()));
@@ -81,6 +84,17 @@ async fn connect(shared: &Shared) -> Result<(Arc<Line>, Pace), CoreError> {
         dead: Duration::from_millis(welcome.dead_ms.max(4)),
     };
     Ok((line, pace))
+}
+
+async fn reach(options: &NodeOptions) -> Result<(Stream, Secret), CoreError> {
+    Ok(match &options.target {
+        Target::Address(address) => (open(address, options).await?, secret(options)?),
+        Target::Dialled(dial) => (Stream::from_unix_fd(dial().await.map_err(lost)?).map_err(lost)?, secret(options)?),
+        Target::Embedded(controller) => {
+            let fd = controller.join().map_err(lost)?;
+            (Stream::from_unix_fd(fd).map_err(lost)?, Secret::Peer)
+        }
+    })
 }
 
 async fn open(address: &Address, options: &NodeOptions) -> Result<Stream, CoreError> {

@@ -221,9 +221,18 @@ impl Inbox {
                 Ok(false)
             }
             Kind::Cancel => {
-                self.assemblies.drop_payload(Kind::Request, header);
                 self.assemblies.drop_payload(Kind::CallerItems, header);
-                Ok(true)
+                if let Some(request) = self.assemblies.drop_payload(Kind::Request, header) {
+                    // JavaScript never saw it and would leave the caller without an answer.
+                    self.refuse_request(&request, ErrorCode::Cancelled);
+                    return Ok(false);
+                }
+                // Not before the announcement of the request it is for.
+                let is_behind = !self.made.is_empty();
+                if is_behind {
+                    self.made.extend_from_slice(frame);
+                }
+                Ok(!is_behind)
             }
             Kind::CallerCredit | Kind::CalleeCredit => Ok(true),
             Kind::CallerItems | Kind::CalleeItems => {

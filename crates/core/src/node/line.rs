@@ -75,6 +75,11 @@ impl Line {
         self.ended.load(Ordering::Acquire)
     }
 
+    /// Whether JavaScript has been given its welcome: the first drain gives it.
+    pub(super) fn is_known(&self) -> bool {
+        self.drains.load(Ordering::Relaxed) > 0
+    }
+
     /// Sends whole frames. True when the caller should hold back.
     pub(super) fn send(&self, frames: &[u8]) -> bool {
         self.write(|outbox| outbox.send(&self.socket, frames)).small

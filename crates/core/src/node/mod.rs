@@ -21,12 +21,16 @@ use daffi_protocol::Header;
 use daffi_protocol::limits::MAX_PAYLOAD_BYTES;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Where the controller is.
 #[derive(Clone)]
@@ -35,7 +39,12 @@ pub enum Target {
     Address(Address),
     /// In this process.
     Embedded(Controller),
+    /// Behind a connection that somebody else makes, as a simulated network does.
+    Dialled(Dial),
 }
+
+/// Makes a connection: gives a stream socket of the UNIX family, for example one end of [`Stream::pair`](crate::transport::Stream::pair).
+pub type Dial = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<OwnedFd>>>> + Send + Sync>;
 
 /// What a node proves itself with.
 #[derive(Clone)]
@@ -135,6 +144,24 @@ impl Node {
     ///
     /// The core thread could not be started, or the system gave no random bytes.
     pub fn open(options: NodeOptions, doorbell: Box<dyn Fn() + Send + Sync>) -> io::Result<Self> {
+        let node = Self::new(options, doorbell)?;
+        let guarded = node.shared.clone();
+        crate::runtime::spawn(move || guard::run(guarded))?;
+        Ok(node)
+    }
+
+    /// As [`Node::open`], with its guard on the `LocalSet` that this is called on, and on its clock.
+    ///
+    /// # Errors
+    ///
+    /// The system gave no random bytes.
+    pub fn open_here(options: NodeOptions, doorbell: Box<dyn Fn() + Send + Sync>) -> io::Result<Self> {
+        let node = Self::new(options, doorbell)?;
+        tokio::task::spawn_local(guard::run(node.shared.clone()));
+        Ok(node)
+    }
+
+    fn new(options: NodeOptions, doorbell: Box<dyn Fn() + Send + Sync>) -> io::Result<Self> {
         let instance = auth::random()?;
         let shared = Arc::new(Shared {
             options,
@@ -147,14 +174,13 @@ impl Node {
             closing: Mutex::new(None),
             connections: AtomicU64::new(0),
         });
-        let guarded = shared.clone();
-        crate::runtime::spawn(move || guard::run(guarded))?;
         Ok(Self { shared })
     }
 
-    /// Sends whole frames on the newest connection. True when the caller should hold back further ones until the
-    /// [`Room`](event::Event::Room) event. Without a connection they are dropped: the event that
-    /// tells of its end is on its way.
+    /// Sends whole frames on the connection whose welcome was drained last. True when the caller should
+    /// hold back further ones until the [`Room`](event::Event::Room) event. When that connection has ended they
+    /// are dropped: the event that tells so is on its way, and on the next connection slots, indexes and
+    /// callbacks mean something else.
     pub fn submit(&self, frames: &[u8]) -> bool {
         self.newest().is_some_and(|line| line.send(frames))
     }
@@ -251,7 +277,7 @@ impl Node {
     }
 
     fn newest(&self) -> Option<Arc<Line>> {
-        self.shared.lines.lock().back().filter(|line| !line.has_ended()).cloned()
+        self.shared.lines.lock().back().filter(|line| line.is_known() && !line.has_ended()).cloned()
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a node has to say: straight to the socket when it takes it, else a queue.
 //!
 //! Two lanes. Small frames wait as bytes in order; big payloads wait as they are and leave one
-//! fragment at a time, so that small frames pass between fragments. What bounds a lane is the
-//! caller: above `soft` it is told to hold back ([`Outbox::pressed`]), and it is told once when
-//! there is room again; at most one submission goes beyond. A full lane of big payloads holds back
-//! no small frame.
+//! fragment at a time, so that small frames pass between fragments. A payload that has to wait is announced
+//! among the small frames, or a cancel would reach the other end before the request it is for. What bounds a
+//! lane is the caller: above `soft` it is told to hold back ([`Outbox::pressed`]), and it is told once when
+//! there is room again; at most one submission goes beyond. A full lane of big payloads holds back no small
+//! frame.
 
 use crate::memory;
 use crate::socket::Socket;
@@ -71,6 +72,8 @@ struct Plan {
     total: usize,
     /// Where the next fragment starts.
     next: usize,
+    /// The frame that begins it is on its way; all others are parts.
+    is_announced: bool,
 }
 
 /// One fragment on its way: its head, where its piece lies in the payload, how much was taken.
@@ -152,7 +155,7 @@ impl Outbox {
         let total = pieces.iter().map(|piece| piece.len()).sum();
         let mut first = extension.to_vec();
         first.extend(extension::entry(extension::TAG_TOTAL, 0, &[total as u64]));
-        let mut plan = Plan { header, extension: first, total, next: 0 };
+        let mut plan = Plan { header, extension: first, total, next: 0, is_announced: false };
         let mut begun = None;
         if self.is_idle() {
             while let Some(mut fragment) = plan.take_fragment() {
@@ -164,6 +167,8 @@ impl Outbox {
             if begun.is_none() {
                 return Ok(());
             }
+        } else {
+            self.small.extend(plan.announce());
         }
         let base = begun.as_ref().map_or(0, |fragment| fragment.start);
         let mut payload = memory::buffer_for(total - base).ok_or(io::ErrorKind::OutOfMemory)?;
@@ -260,6 +265,17 @@ impl Plan {
         self.next >= self.total
     }
 
+    /// A first frame without a piece, so that everything behind it may pass the pieces.
+    fn announce(&mut self) -> Vec<u8> {
+        self.is_announced = true;
+        let header = Header {
+            flags: self.header.flags | flags::FRAGMENTED,
+            ext_len: u16::try_from(self.extension.len()).unwrap_or(u16::MAX),
+            ..self.header
+        };
+        header.frame(&self.extension)
+    }
+
     fn take_fragment(&mut self) -> Option<Fragment> {
         if self.is_done() {
             return None;
@@ -269,7 +285,8 @@ impl Plan {
         self.next = end;
         let piece = u32::try_from(end - start).unwrap_or(u32::MAX);
         let mut header = self.header;
-        let head = if start == 0 {
+        let head = if !self.is_announced {
+            self.is_announced = true;
             header.flags |= flags::FRAGMENTED | if self.is_done() { flags::LAST } else { 0 };
             header.ext_len = u16::try_from(self.extension.len()).unwrap_or(u16::MAX);
             header.body_len = piece + u32::from(header.ext_len);

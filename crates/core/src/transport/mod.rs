@@ -15,12 +15,15 @@ use crate::tls::{ClientTls, ServerTls, Session};
 use bytes::BufMut;
 use daffi_protocol::ErrorCode;
 use socket2::SockRef;
+use std::cell::RefCell;
 use std::fmt;
+use std::future::{pending, poll_fn};
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
 
 /// Where a controller listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -396,9 +399,17 @@ pub struct Listener {
 enum Inner {
     Tcp(tcp::Listener),
     Unix(unix::Listener),
+    Given(RefCell<mpsc::Receiver<OwnedFd>>),
 }
 
 impl Listener {
+    /// One that accepts what somebody else has accepted, as a simulated network does: stream sockets of
+    /// the UNIX family. `address` is only a name.
+    #[must_use]
+    pub fn given(address: Address, streams: mpsc::Receiver<OwnedFd>) -> Self {
+        Self { inner: Inner::Given(RefCell::new(streams)), address }
+    }
+
     /// Binds `address`, on loopback only unless `allow_remote`.
     ///
     /// # Errors
@@ -432,6 +443,10 @@ impl Listener {
         match &self.inner {
             Inner::Tcp(listener) => listener.accept().await,
             Inner::Unix(listener) => listener.accept().await,
+            Inner::Given(streams) => match poll_fn(|context| streams.borrow_mut().poll_recv(context)).await {
+                Some(fd) => Stream::from_unix_fd(fd),
+                None => pending().await,
+            },
         }
     }
 }
