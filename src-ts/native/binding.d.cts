@@ -121,6 +121,8 @@ export interface NodeDto {
 /** Figures of a node's link. */
 export interface NodeFigures {
   queuedBytes: number
+  liveBuffers: number
+  bufferedBytes: number
   connections: number
   inline: boolean
 }

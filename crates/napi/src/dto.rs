@@ -105,6 +105,8 @@ pub struct ControllerFigures {
 #[napi(object)]
 pub struct NodeFigures {
     pub queued_bytes: f64,
+    pub live_buffers: f64,
+    pub buffered_bytes: f64,
     pub connections: f64,
     pub inline: bool,
 }

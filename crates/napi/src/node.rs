@@ -122,6 +122,8 @@ impl NativeNode {
         let stats = self.node.stats();
         NodeFigures {
             queued_bytes: stats.queued_bytes as f64,
+            live_buffers: stats.live_buffers as f64,
+            buffered_bytes: stats.buffered_bytes as f64,
             connections: stats.connections as f64,
             inline: self.inline,
         }
