@@ -1007,6 +1007,8 @@ interface NodeStats {
     readonly connections: number;
     /** 1 where the JavaScript thread reads the socket itself, else 0. */
     readonly inline: number;
+    /** Panics of the native core in this process since its start: bugs of daffi, each of which ended a connection. */
+    readonly panics: number;
 }
 /** What a controller counts. */
 interface ControllerStats {
@@ -1022,6 +1024,8 @@ interface ControllerStats {
     readonly queuedBytes: number;
     /** Answers and items since the start that fitted no call, so they were dropped. */
     readonly strayResponses: number;
+    /** As those of {@link NodeStats}. */
+    readonly panics: number;
 }
 
 /** Worker threads that run the callbacks of a node, so that a busy one stops neither the others nor the node. */

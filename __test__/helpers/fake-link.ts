@@ -41,6 +41,7 @@ const NO_FIGURES: LinkStats = {
   bufferedBytes: 0,
   connections: 0,
   inline: 0,
+  panics: 0,
 }
 
 const NO_CONTROLLER_FIGURES: ControllerStats = {
@@ -50,6 +51,7 @@ const NO_CONTROLLER_FIGURES: ControllerStats = {
   callsInFlight: 0,
   queuedBytes: 0,
   strayResponses: 0,
+  panics: 0,
 }
 
 export type Answer = (sent: Sent) => unknown

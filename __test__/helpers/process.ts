@@ -157,6 +157,15 @@ export class Process {
     return this.line(word, from)
   }
 
+  /** Sends a line whose answer is awaited elsewhere, if there is one. */
+  send(line: string): void {
+    this.#child.stdin?.write(`${line}\n`)
+  }
+
+  get hasEnded(): boolean {
+    return this.#end !== null
+  }
+
   kill(signal: NodeJS.Signals = 'SIGKILL'): void {
     if (this.#end === null) this.#child.kill(signal)
   }

@@ -135,7 +135,7 @@ class ScriptedNode implements NativeNode {
   }
 
   stats(): NodeFigures {
-    return { queuedBytes: 5, liveBuffers: 2, bufferedBytes: 70_000, connections: 1, inline: false }
+    return { queuedBytes: 5, liveBuffers: 2, bufferedBytes: 70_000, connections: 1, inline: false, panics: 0 }
   }
 
   /** All frames submitted since the last time. */

@@ -129,6 +129,7 @@ test('stats() tells the figures of the native node beside its own', (t) => {
     bufferedBytes: 70_000,
     connections: 1,
     inline: 0,
+    panics: 0,
   })
 })
 

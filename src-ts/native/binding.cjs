@@ -840,4 +840,5 @@ module.exports.NativeNode = nativeBinding.NativeNode
 module.exports.DRAIN_BYTES = nativeBinding.DRAIN_BYTES
 module.exports.openNode = nativeBinding.openNode
 module.exports.panicForTest = nativeBinding.panicForTest
+module.exports.panicInTaskForTest = nativeBinding.panicInTaskForTest
 module.exports.startController = nativeBinding.startController

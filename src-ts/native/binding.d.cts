@@ -87,6 +87,7 @@ export interface ControllerFigures {
   callsInFlight: number
   queuedBytes: number
   strayResponses: number
+  panics: number
 }
 
 /** Bytes that a buffer for `drain` must have. */
@@ -125,6 +126,7 @@ export interface NodeFigures {
   bufferedBytes: number
   connections: number
   inline: boolean
+  panics: number
 }
 
 /**
@@ -135,6 +137,9 @@ export declare function openNode(options: NodeDto, controller: NativeController 
 
 /** Panics inside the addon. */
 export declare function panicForTest(): void
+
+/** Has the next task that comes by a place panic, once: an index of the names that are given back. */
+export declare function panicInTaskForTest(place: number): Array<string>
 
 /** Starts a controller; resolves to it, or to why it did not start. */
 export declare function startController(options: ControllerDto): Promise<NativeController | Failure>

@@ -62,6 +62,8 @@ export interface NodeStats {
   readonly connections: number
   /** 1 where the JavaScript thread reads the socket itself, else 0. */
   readonly inline: number
+  /** Panics of the native core in this process since its start: bugs of daffi, each of which ended a connection. */
+  readonly panics: number
 }
 
 /** What a controller counts. */
@@ -78,6 +80,8 @@ export interface ControllerStats {
   readonly queuedBytes: number
   /** Answers and items since the start that fitted no call, so they were dropped. */
   readonly strayResponses: number
+  /** As those of {@link NodeStats}. */
+  readonly panics: number
 }
 
 /** What of {@link NodeStats} its link knows. */

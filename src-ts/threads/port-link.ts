@@ -197,6 +197,7 @@ export class PortLink implements Link {
       bufferedBytes: 0,
       connections: 1,
       inline: 0,
+      panics: 0,
     }
   }
 

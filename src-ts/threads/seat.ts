@@ -78,6 +78,7 @@ const NO_CONTROLLER: ControllerStats = {
   callsInFlight: 0,
   queuedBytes: 0,
   strayResponses: 0,
+  panics: 0,
 }
 
 /** A program may have several Globals; a thread works for one of them. */

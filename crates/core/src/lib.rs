@@ -7,6 +7,7 @@ pub mod controller;
 pub mod error;
 pub mod handshake;
 pub mod node;
+pub mod panics;
 pub mod runtime;
 pub mod socket;
 pub mod tls;
