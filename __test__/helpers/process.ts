@@ -85,6 +85,8 @@ export type Caller = Global<Callbacks>
 
 export interface ProcessOptions {
   env?: NodeJS.ProcessEnv
+  /** What runs the script. @default this Node */
+  command?: readonly string[]
   /** Words before `node`, for example of a program that changes the user. */
   before?: readonly string[]
   nodeArguments?: readonly string[]
@@ -184,7 +186,8 @@ export function startProcess(
 ): Process {
   const path = script.includes('/') ? script : join(repository, '__test__/fixtures', script)
   const words = args.map((arg) => (typeof arg === 'string' ? arg : JSON.stringify(arg)))
-  const command = [...(options.before ?? []), process.execPath, ...(options.nodeArguments ?? []), path, ...words]
+  const node = options.command ?? [process.execPath]
+  const command = [...(options.before ?? []), ...node, ...(options.nodeArguments ?? []), path, ...words]
   const child = spawn(command[0] as string, command.slice(1), {
     cwd: options.cwd ?? repository,
     env: { PATH: process.env.PATH, TMPDIR: tmpdir(), HOME: home, DAFFI_COOKIE_FILE: cookieFile, ...options.env },
