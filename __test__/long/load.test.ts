@@ -78,6 +78,10 @@ test.serial('10,000 idle connections are cheap, and 50 active pairs beside them 
     await pause(10_000)
     return ((processorOf(controller) - used) / ((performance.now() - from) / 1000)) * 100
   }
+  // Until all have been told of each other.
+  const received = async (): Promise<number> =>
+    (await Promise.all(crowds.map((crowd) => ask(crowd, 'counts')))).reduce((sum, counts) => sum + counts.received, 0)
+  for (let last = -Infinity, now = 0; now - last > 1e6; last = now, now = await received()) await pause(1000)
   const during = await measured()
   pairs.kill()
   await pairs.ended
