@@ -229,6 +229,7 @@ for (const [name, identity] of Object.entries(IDENTITIES)) {
     }
     const setting = { t, at, identity, controller, worker, raw, welcome, caller }
     let asWanted = 0
+    const sent: string[] = []
     for (const [operation, { run, wanted }] of Object.entries(OPERATIONS)) {
       if (operation === 'sends a function that says it is local') {
         await (await caller()).stop({ drain: 0 })
@@ -238,9 +239,14 @@ for (const [name, identity] of Object.entries(IDENTITIES)) {
       const right = typeof wanted === 'string' ? wanted : wanted[name as IdentityName]
       t.is(outcome, right, operation)
       asWanted += Number(outcome === right)
+      if (operation.startsWith('sends a function')) sent.push(outcome)
     }
     const cells = Object.keys(OPERATIONS).length
     figure(t, 'S7', `with ${name}: operations that end as they have to`, asWanted, { exactly: cells })
+    if (!name.startsWith('the same user')) {
+      const ran = sent.filter((outcome) => !/^(ERR_TRANSFER_NOT_ALLOWED|10,10)$/.test(outcome))
+      figure(t, 'S8', `with ${name}: functions that ran, sent and sent again as local`, ran.length, { exactly: 0 })
+    }
     t.is(await worker.node('controller').call.add(1, 2), 3)
   })
 }
