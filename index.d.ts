@@ -1012,9 +1012,73 @@ interface Limits {
 
 /** What the layers above see of the addon: a link, a controller, and what both are given. */
 
-/** Counters of a link. */
-interface LinkStats {
-    readonly [counter: string]: number;
+/**
+ * What a node counts. What has ended leaves no trace in those called live, open, running, waiting, queued or buffered:
+ * with nothing under way they are 0.
+ */
+interface NodeStats {
+    /** Calls made since the start, those without result included. */
+    readonly calls: number;
+    /**
+     * Own calls whose slot is taken: they wait for an answer, or were given up and the callee has not acknowledged it.
+     * A stream counts as one, a BROADCAST as one a node.
+     */
+    readonly liveCalls: number;
+    /** Own calls that wait for room in the queue to the controller. */
+    readonly waitingCalls: number;
+    /** Callbacks that run here, streamed ones and those of tasks included. */
+    readonly runningCallbacks: number;
+    /** Streamed calls under way: those opened here and those that run here. */
+    readonly openStreams: number;
+    /** Tasks of PERIOD that this node executes. */
+    readonly tasks: number;
+    /** Answers since the start that fitted no call of this node, so they were dropped: late ones, and second ones. */
+    readonly strayResponses: number;
+    /** Bytes that the socket has not taken yet. */
+    readonly queuedBytes: number;
+    /** Payloads over 64 KiB that arrive or were not taken yet, and batches read while JavaScript was busy. */
+    readonly liveBuffers: number;
+    /** Bytes held for these; for a payload that arrives, all that was announced. */
+    readonly bufferedBytes: number;
+    /** Connections made since the start. */
+    readonly connections: number;
+    /** 1 where the JavaScript thread reads the socket itself, else 0. */
+    readonly inline: number;
+    /** Panics of the native core in this process since its start: bugs of daffi, each of which ended a connection. */
+    readonly panics: number;
+}
+/** What a controller counts. */
+interface ControllerStats {
+    /** Connected nodes. */
+    readonly nodes: number;
+    /** Open connections: nodes, and those that have not proved themselves. */
+    readonly connections: number;
+    /** Connections that have not proved themselves yet. */
+    readonly unauthenticated: number;
+    /** Calls under way between all nodes. */
+    readonly callsInFlight: number;
+    /** Bytes that wait for room in the sockets of all nodes. */
+    readonly queuedBytes: number;
+    /** Answers and items since the start that fitted no call, so they were dropped. */
+    readonly strayResponses: number;
+    /** As those of {@link NodeStats}. */
+    readonly panics: number;
+}
+
+/** Worker threads that run the callbacks of a node, so that a busy one stops neither the others nor the node. */
+
+/** What the worker threads of a node count. */
+interface WorkerStats {
+    /** Threads that are up. */
+    readonly threads: number;
+    /** Calls given to threads since the start. */
+    readonly calls: number;
+    /** Calls that run in a thread or wait for one. */
+    readonly liveCalls: number;
+    /** Those of them that wait for a thread. */
+    readonly waitingCalls: number;
+    /** Threads since the start that ended by themselves. */
+    readonly lostThreads: number;
 }
 
 /** Options of `waitProcess()` and `waitFunction()`. */
@@ -1051,11 +1115,13 @@ interface TransferOptions {
     /** Variables from around the function, by name; their values travel with each call. */
     captures?: Readonly<Record<string, unknown>> | undefined;
 }
-/** Counters of the native core; `null` for a part that this Global has not. */
+/** What a Global counts; `null` for a part that it has not. */
 interface GlobalStats {
-    readonly node: LinkStats | null;
-    readonly controller: LinkStats | null;
-    readonly workers: LinkStats | null;
+    readonly node: NodeStats | null;
+    readonly controller: ControllerStats | null;
+    readonly workers: WorkerStats | null;
+    /** Timers, sockets and other resources that keep this process, or this thread, alive: those of the program, too. */
+    readonly handles: number;
 }
 /**
  * A controller, a node or both, started by the constructor; `ready` resolves when they are up, and calls made before
@@ -1343,4 +1409,4 @@ declare function local<F extends AnyFunction>(method: F, context: ClassMethodDec
 declare function alias(name: string): <F extends AnyFunction>(method: F, context: ClassMethodDecoratorContext<any, F>) => void;
 
 export { Arguments, AsyncResult, BG, BROADCAST, BroadcastError, Call, CallContext, ConnectionLostError, DaffiError, FG, Global, GlobalContextError, InitializationError, OverloadedError, PERIOD, PayloadTooLargeError, RemoteCallError, RemoteStoppedUnexpectedlyError, STREAM, ScheduledTask, SerializationError, StreamResult, TimeoutError, TransferNotAllowedError, UnableToFindCandidateError, UnauthorizedError, ValidationError, alias, args, callback, callbackAndFetcher, fetcher, fetchers, getContext, getG, local, unregister };
-export type { AnyCallback, AnyClass, AnyFunction, AsyncResultStatus, AtTimeOptions, BgModifier, BgOptions, BgWithoutResultOptions, BroadcastErrorOptions, BroadcastModifier, BroadcastOptions, BroadcastPlan, BroadcastSettledOptions, BroadcastWithoutResultOptions, CallPlan, CallbackAndFetcher, CallbackAndFetcherFunction, CallbackClassDecorator, CallbackFunction, CallbackOptions, CancelSignal, CatchUp, ClassCallbackOptions, CronOptions, DaffiErrorOptions, Duration, ErrorClass, EventIterator, EventsOptions, Executed, Fetcher, FetcherBody, FetcherFunction, FetcherOfAnyKind, FetcherOfKind, FetcherOptions, FetcherParameters, FetcherResult, Fetchers, FetchersFunction, FetchersOfAnyKind, FetchersOfKind, FgModifier, FgOptions, GetOptions, GlobalEvent, GlobalEvents, GlobalOptions, GlobalStats, Grant, IncomingCall, IncomingMiddleware, InputSchemas, IntervalOptions, ItemOf, KillAllOptions, KillAllResult, Limits, LinkStats, LogMethod, Logger, MethodName, Middleware, Modifier, ModifierKind, ModifierResults, Moment, OutgoingCall, OutgoingChange, OutgoingKind, OutgoingMiddleware, Overlap, PeerInfo, Pem, PeriodKind, PeriodModifier, PeriodOptions, PeriodPlan, RemoteCall, RemoteCalls, ResultOf, RetryOptions, ScheduledTaskInfo, ScheduledTaskStatus, SentItem, StandardIssue, StandardResult, StandardSchemaV1, StopOptions, StreamCall, StreamItems, StreamModifier, StreamOptions, StreamPlan, StreamSummary, TaskEnd, TlsOptions, TransferIsolation, TransferOptions, TransferPolicy, TransferRules, UnknownCallback, ValidationErrorOptions, ValidationIssue, WaitOptions, WorkersOptions };
+export type { AnyCallback, AnyClass, AnyFunction, AsyncResultStatus, AtTimeOptions, BgModifier, BgOptions, BgWithoutResultOptions, BroadcastErrorOptions, BroadcastModifier, BroadcastOptions, BroadcastPlan, BroadcastSettledOptions, BroadcastWithoutResultOptions, CallPlan, CallbackAndFetcher, CallbackAndFetcherFunction, CallbackClassDecorator, CallbackFunction, CallbackOptions, CancelSignal, CatchUp, ClassCallbackOptions, ControllerStats, CronOptions, DaffiErrorOptions, Duration, ErrorClass, EventIterator, EventsOptions, Executed, Fetcher, FetcherBody, FetcherFunction, FetcherOfAnyKind, FetcherOfKind, FetcherOptions, FetcherParameters, FetcherResult, Fetchers, FetchersFunction, FetchersOfAnyKind, FetchersOfKind, FgModifier, FgOptions, GetOptions, GlobalEvent, GlobalEvents, GlobalOptions, GlobalStats, Grant, IncomingCall, IncomingMiddleware, InputSchemas, IntervalOptions, ItemOf, KillAllOptions, KillAllResult, Limits, LogMethod, Logger, MethodName, Middleware, Modifier, ModifierKind, ModifierResults, Moment, NodeStats, OutgoingCall, OutgoingChange, OutgoingKind, OutgoingMiddleware, Overlap, PeerInfo, Pem, PeriodKind, PeriodModifier, PeriodOptions, PeriodPlan, RemoteCall, RemoteCalls, ResultOf, RetryOptions, ScheduledTaskInfo, ScheduledTaskStatus, SentItem, StandardIssue, StandardResult, StandardSchemaV1, StopOptions, StreamCall, StreamItems, StreamModifier, StreamOptions, StreamPlan, StreamSummary, TaskEnd, TlsOptions, TransferIsolation, TransferOptions, TransferPolicy, TransferRules, UnknownCallback, ValidationErrorOptions, ValidationIssue, WaitOptions, WorkerStats, WorkersOptions };

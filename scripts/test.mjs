@@ -16,6 +16,9 @@ const LONG_ROUNDS = 10
 /** Faults and load under which figures are measured: too long, and too near to the machine's limits, for each change. */
 const LONG_TESTS = '__test__/long/ava.config.mjs'
 
+/** Those that are large, and not the better for being repeated: `test:long` runs them once. */
+const LARGE_TESTS = '__test__/long/once/ava.config.mjs'
+
 await main(async () => {
   const [kind = 'all', ...rest] = process.argv.slice(2).filter((argument) => argument !== '--')
   const known = kind in RUNNERS
@@ -31,6 +34,7 @@ await main(async () => {
   for (let round = 0; round < (long ? LONG_ROUNDS : 1); round++) {
     for (const name of kinds) add(sum, await timed(name, () => RUNNERS[name](more, long)))
   }
+  if (long) add(sum, await timed('large', testLarge))
   console.log(`${sum.passed} passed, ${sum.failed} failed`)
   return sum.failed === 0 && sum.passed > 0 ? 0 : 1
 })
@@ -80,6 +84,18 @@ async function testRust(more, long) {
 }
 
 async function testTs(more, long) {
+  const { count, options } = tapOutput()
+  await settled(count, run('ava', 'ava', ['--tap', ...more], options))
+  return long ? settled(count, run('ava', 'ava', ['--tap', '--config', LONG_TESTS], options)) : count
+}
+
+async function testLarge() {
+  const { count, options } = tapOutput()
+  return settled(count, run('ava', 'ava', ['--tap', '--config', LARGE_TESTS], options))
+}
+
+/** Counts what a runner tells line by line, and shows what a person wants to see of it. */
+function tapOutput() {
   const count = { passed: 0, failed: 0 }
   const inFailure = block(/^not ok /, /^ok /)
   const onLine = (line) => {
@@ -90,9 +106,7 @@ async function testTs(more, long) {
     else if (line.startsWith('ok ')) console.log(line.replace(/^ok \d+ - /, 'ok  '))
     else if (/^\s*#/.test(line)) console.log(line)
   }
-  const options = { onLine, env: { FORCE_COLOR: '0' } }
-  await settled(count, run('ava', 'ava', ['--tap', ...more], options))
-  return long ? settled(count, run('ava', 'ava', ['--tap', '--config', LONG_TESTS], options)) : count
+  return { count, options: { onLine, env: { FORCE_COLOR: '0' } } }
 }
 
 async function testTypes() {

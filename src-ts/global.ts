@@ -20,12 +20,13 @@ import { completeLogger } from './logger.js'
 import type { Middleware } from './middleware.js'
 import { checkName, checkOptionNames } from './names.js'
 import { openLink, startController } from './native/index.js'
-import type { LinkStats, Native } from './native/link-types.js'
+import type { ControllerStats, Native, NodeStats } from './native/link-types.js'
 import { News } from './news.js'
 import { type CompleteOptions, completeOptions, type GlobalOptions } from './options.js'
 import type { ScheduledTaskInfo } from './schedule/task-info.js'
 import { Serving } from './serving.js'
 import { stopOnSignal } from './signals.js'
+import type { WorkerStats } from './threads/pool.js'
 import { isOnlooker, NEVER, takeSeat, whenEvaluated } from './threads/seat.js'
 
 /** Options of `waitProcess()` and `waitFunction()`. */
@@ -67,11 +68,13 @@ export interface TransferOptions {
   captures?: Readonly<Record<string, unknown>> | undefined
 }
 
-/** Counters of the native core; `null` for a part that this Global has not. */
+/** What a Global counts; `null` for a part that it has not. */
 export interface GlobalStats {
-  readonly node: LinkStats | null
-  readonly controller: LinkStats | null
-  readonly workers: LinkStats | null
+  readonly node: NodeStats | null
+  readonly controller: ControllerStats | null
+  readonly workers: WorkerStats | null
+  /** Timers, sockets and other resources that keep this process, or this thread, alive: those of the program, too. */
+  readonly handles: number
 }
 
 /** Key of an option with which a test puts another addon in place. @internal */
@@ -389,10 +392,12 @@ export class Global<Remote = any> implements AsyncDisposable {
 
   /** Counters for operators and tests. */
   stats(): GlobalStats {
+    const { controller, link } = this.#life
     return {
-      node: this.#life.link?.stats() ?? null,
-      controller: this.#life.controller?.stats() ?? null,
+      node: link === null ? null : { ...link.stats(), tasks: this.#serving.tasks },
+      controller: controller?.stats() ?? null,
       workers: this.#serving.pool?.stats() ?? null,
+      handles: process.getActiveResourcesInfo().length,
     }
   }
 

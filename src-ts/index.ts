@@ -117,7 +117,7 @@ export type {
   OutgoingMiddleware,
 } from './middleware.js'
 export type { Logger, LogMethod } from './logger.js'
-export type { LinkStats } from './native/link-types.js'
+export type { ControllerStats, NodeStats } from './native/link-types.js'
 export type {
   AtTimeOptions,
   CatchUp,
@@ -135,4 +135,5 @@ export type { Grant } from './grants.js'
 export type { Pem, TlsOptions } from './tls.js'
 export type { GlobalOptions, Limits, WorkersOptions } from './options.js'
 export type { CancelSignal } from './timer.js'
+export type { WorkerStats } from './threads/pool.js'
 export type { PeerInfo, TransferIsolation, TransferPolicy, TransferRules } from './transfer-policy.js'

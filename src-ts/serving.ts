@@ -52,6 +52,11 @@ export class Serving {
     this.#isolation = isIsolated ? new Isolation(transfer, limits) : null
   }
 
+  /** Scheduled tasks that run here. */
+  get tasks(): number {
+    return this.#scheduler?.count ?? 0
+  }
+
   /** Makes the end of the link that runs what arrives. */
   readonly serve: Serve = (names, respond, ports) => {
     const { maxInboundCalls } = this.#host.options.limits

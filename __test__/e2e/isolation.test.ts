@@ -10,7 +10,7 @@ import type { RemoteCallError, RemoteStoppedUnexpectedlyError, TransferRules } f
 import { build } from 'esbuild'
 import { Packr } from 'msgpackr'
 import { addonName } from '../../scripts/platform.mjs'
-import { atMost } from '../helpers/figures.js'
+import { atMost, figure } from '../helpers/figures.js'
 import {
   type Caller,
   codeOf,
@@ -26,7 +26,7 @@ import {
   type Transport,
   transports,
 } from '../helpers/process.js'
-import { connectRaw, type Frame, frame, Kind, type RawPeer } from '../helpers/raw-peer.js'
+import { connectRaw, type Frame, frame, indexOf, Kind, type RawPeer } from '../helpers/raw-peer.js'
 
 // One after the other: most of them measure what they do to the machine.
 const test = ava.serial
@@ -176,7 +176,14 @@ for (const transport of transports) {
       }
       const looped = await lost(t, g.transferAndCall('node', spin))
       t.regex(looped.message, /after 700 ms.*transfer\.timeout/)
-      atMost(t, 'ended', looped.ms, 700 + 250)
+      figure(
+        t,
+        'S9',
+        `${transport}: a loop in a ${isolation} after its timeout`,
+        looped.ms - 700,
+        { atMost: 250 },
+        'ms',
+      )
       t.is(await g.transferAndCall('node', () => 1), 1, 'the node goes on')
 
       const begun = performance.now()
@@ -184,7 +191,14 @@ for (const transport of transports) {
       t.is(await codeOf(g.transferAndCall(given, spin)), 'ERR_CALL_TIMEOUT')
       if (isolation === 'process' && existsSync('/proc/self/stat')) {
         await until(() => below(node.pid).length === 0, 'the process of the cancelled call ends')
-        atMost(t, 'ended', performance.now() - begun, 200 + 250)
+        figure(
+          t,
+          'S9',
+          `${transport}: the process of a call given up`,
+          performance.now() - begun - 200,
+          { atMost: 250 },
+          'ms',
+        )
       }
     })
   }
@@ -233,7 +247,7 @@ for (const transport of transports) {
       { code: 'ERR_REMOTE_CALL' },
     )
     t.like(forks.cause, { code: 'ERR_ACCESS_DENIED' })
-    atMost(t, 'memory of the node', (most - before) / MIB, 64, 'MiB')
+    figure(t, 'S9', `${transport}: memory of the node beside four bombs`, (most - before) / MIB, { atMost: 64 }, 'MiB')
     await until(() => below(node.pid).length === 0, 'nothing is left')
     t.is(await g.transferAndCall('node', () => 1), 1)
   })
@@ -300,6 +314,9 @@ for (const transport of transports) {
       audit.map(({ caller, allowed: isAllowed }) => [caller, isAllowed]),
       [['caller', true], ['caller', false], ['stranger', false], ...Array.from({ length: 7 }, () => ['forger', false])],
     )
+    const refused = audit.filter((line) => !line.allowed).length
+    figure(t, 'S8', `${transport}: sent functions refused before they were parsed`, refused, { exactly: 9 })
+    figure(t, 'S8', `${transport}: lines in the log, with sha256 and name`, audit.length, { exactly: 10 })
     t.is(audit[0]?.sha256, hash)
     t.is(audit.at(-1)?.sha256, null)
     t.true(audit.every(({ isolation, local }) => isolation === 'inline' && local))
@@ -326,6 +343,8 @@ for (const transport of transports) {
       const forged = await send(raw, index, 5, hashOf('() => 1'), "() => console.log('evil')")
       t.is(forged.callback, REMOTE_ERROR)
       t.false(node.lines.some((line) => line.includes('evil')))
+      const ran = node.lines.filter((line) => line.includes('evil')).length
+      figure(t, 'S9', `${transport}, ${isolation}: texts that are no function and ran`, ran, { exactly: 0 })
       const told = (await auditOf(node, 3)).map(({ allowed }) => allowed)
       t.deepEqual(told, isolation === 'inline' ? [false, false, false] : [true, true, false])
     })
@@ -444,12 +463,6 @@ const NOT_ALLOWED = 10
 
 function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('hex')
-}
-
-/** The index of a node, from what a newcomer is told. */
-function indexOf(welcome: Record<string, unknown>, name: string): number {
-  const { joined } = welcome.registry as { joined: [number, string][] }
-  return (joined.find(([, node]) => node === name) as [number, string])[0]
 }
 
 async function send(raw: RawPeer, node: number, slot: number, hash: string, source: string | null): Promise<Frame> {

@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { figure } from '../helpers/figures.js'
 import {
   folder,
   freshPlace,
@@ -40,6 +41,9 @@ async function readableCopy(t: ExecutionContext): Promise<{ script: string; home
   return { script, home }
 }
 
+/** Lines that told a stranger anything of the nodes. */
+let heard = 0
+
 async function startStranger(t: ExecutionContext, at: Place, env: NodeJS.ProcessEnv): Promise<Process> {
   const { script, home } = await readableCopy(t)
   const stranger = startProcess(t, script, [at], {
@@ -48,7 +52,8 @@ async function startStranger(t: ExecutionContext, at: Place, env: NodeJS.Process
     env: { HOME: home, DAFFI_COOKIE_FILE: '', ...env },
   })
   t.is((await stranger.ended).code, 0, stranger.lines.join('\n'))
-  t.false(stranger.lines.join('\n').includes('secret'))
+  heard += stranger.lines.filter((line) => line.includes('secret') || line.startsWith('names')).length
+  t.is(heard, 0)
   return stranger
 }
 
@@ -76,6 +81,7 @@ test('another user without the cookie is refused over TCP and learns no names', 
   t.deepEqual(guessing.lines, ['code ERR_UNAUTHORIZED'])
   const stealing = await startStranger(t, at, { DAFFI_COOKIE_FILE: process.env.DAFFI_COOKIE_FILE })
   t.deepEqual(stealing.lines, ['code ERR_UNAUTHORIZED'])
+  figure(t, 'S2', 'lines of inventory that another user hears over TCP', heard, { exactly: 0 })
   t.is((JSON.parse(await worker.ask('stats')) as { controller: { nodes: number } }).controller.nodes, 1)
 })
 
@@ -89,6 +95,7 @@ test('another user is refused at a UNIX socket, even one that the file system wo
   chmodSync(join(unixSockPath, '.sock'), 0o777)
   const passed = await startStranger(t, { unixSockPath }, {})
   t.deepEqual(passed.lines, ['code ERR_UNAUTHORIZED'])
+  figure(t, 'S3', 'lines of inventory that another user hears at a socket of mode 0777', heard, { exactly: 0 })
   t.is((JSON.parse(await worker.ask('stats')) as { controller: { nodes: number } }).controller.nodes, 1)
 })
 
@@ -112,4 +119,5 @@ test('a controller of another user that squats at a folder in common is not spok
   t.not(code, 0)
   t.true(caller.lines.join('\n').includes('ERR_BAD_ADDRESS'), caller.lines.join('\n'))
   t.deepEqual(squatter.lines, ['listening'])
+  figure(t, 'S4', 'messages that a squatter of another user hears', squatter.lines.length - 1, { exactly: 0 })
 })

@@ -1,9 +1,9 @@
-import test, { type ExecutionContext } from 'ava'
-import { atMost } from '../helpers/figures.js'
+import test from 'ava'
+import { endThreads, keepCodes, nodesLeft, startServer } from '../helpers/endings-of-processes.js'
+import { figure } from '../helpers/figures.js'
+import { loadEachWay } from '../helpers/loaded-ways.js'
 import {
   codeOf,
-  freshPlace,
-  type Place,
   type Process,
   startGlobal,
   startProcess,
@@ -11,23 +11,7 @@ import {
   transports,
   type Caller,
 } from '../helpers/process.js'
-
-interface Figures {
-  fds: number
-  threads: number
-  handles: string
-  rss: number
-}
-
-async function startServer(t: ExecutionContext, transport: 'tcp' | 'unix'): Promise<{ at: Place; worker: Process }> {
-  const limits = { maxInboundCalls: 10_000 }
-  return await startWorker(t, {
-    ...(await freshPlace(t, transport)),
-    limits,
-    initController: true,
-    processName: 'worker',
-  })
-}
+import { repeatStarts } from '../helpers/repeated-starts.js'
 
 for (const transport of transports) {
   test.serial(
@@ -35,11 +19,13 @@ for (const transport of transports) {
     async (t) => {
       const { at } = await startServer(t, transport)
       const child = startProcess(t, 'behaviour.mjs', ['stop', at])
-      t.is(await child.line('stopped'), '')
+      const left = await child.line('stopped')
       const stopped = performance.now()
       const { code, at: end } = await child.ended
       t.is(code, 0)
-      atMost(t, 'ended after the stop', end - stopped, 300)
+      t.is(left, '')
+      figure(t, 'P1', `${transport}: handles left`, left === '' ? 0 : left.split(',').length, { exactly: 0 })
+      figure(t, 'P1', `${transport}: ended after the stop`, end - stopped, { atMost: 300 }, 'ms')
     },
   )
 
@@ -52,7 +38,7 @@ for (const transport of transports) {
     const begun = performance.now()
     const { code, at: end } = await child.ended
     t.is(code, 0)
-    atMost(t, 'ended after unref', end - begun, 1000)
+    figure(t, 'P2', `${transport}: ended after unref`, end - begun, { atMost: 1000 }, 'ms')
     const both = await Promise.race([staying.ended, Promise.resolve('stays')])
     t.is(both, 'stays')
   })
@@ -69,9 +55,9 @@ for (const transport of transports) {
       child.kill(signal)
       const { code, at: end } = await child.ended
       t.is(code, wanted)
-      atMost(t, `ended after ${signal}`, end - begun, 500)
+      figure(t, 'P3', `${transport}: ended after ${signal}`, end - begun, { atMost: 500 }, 'ms')
     }
-    t.is(await nodes(worker), 1)
+    t.is(await nodesLeft(worker), 1)
   })
 
   test.serial(`a second signal ends a process that is still draining within 100 ms, over ${transport}`, async (t) => {
@@ -89,44 +75,82 @@ for (const transport of transports) {
     child.kill('SIGTERM')
     const { code, at: end } = await child.ended
     t.is(code, 143)
-    atMost(t, 'ended after the second signal', end - begun, 100)
+    figure(t, 'P3', `${transport}: ended after the second signal`, end - begun, { atMost: 100 }, 'ms')
     t.is(await outcome, 'ERR_NODE_LOST')
   })
 
   test.serial(
     `process.exit and an uncaught error in full traffic keep their own code, 20 times, over ${transport}`,
     async (t) => {
-      const { at, worker } = await startServer(t, transport)
-      for (let round = 0; round < 5; round++) {
-        const pair = ['exit', 'throw'].map((mode) => startProcess(t, 'behaviour.mjs', [mode, at]))
-        const [exit, thrown] = await Promise.all(pair.map((child) => child.ended))
-        t.deepEqual([exit?.code, exit?.signal], [7, null], pair[0]?.lines.join('\n'))
-        t.deepEqual([thrown?.code, thrown?.signal], [1, null], pair[1]?.lines.join('\n'))
-        t.true(pair[1]?.lines.some((line) => line.includes('on purpose')))
-      }
-      t.is(await nodes(worker), 1)
+      await keepCodes(t, transport, 5)
     },
   )
 
   test.serial(`stop may be called twice, during the connect and inside a callback, over ${transport}`, async (t) => {
     const { at, worker } = await startServer(t, transport)
+    let ended = 0
+    const ends = async (child: Process): Promise<void> => {
+      const { code } = await child.ended
+      t.is(code, 0)
+      if (code === 0) ended++
+    }
     for (const mode of ['stopTwice', 'stopDuringConnect']) {
       const child = startProcess(t, 'behaviour.mjs', [mode, at])
       t.is(await child.line('code'), 'ERR_STOPPED', mode)
-      t.is((await child.ended).code, 0)
+      await ends(child)
     }
     const nowhere = transport === 'tcp' ? { host: 'localhost', port: 1 } : { unixSockPath: `${at.unixSockPath}x.sock` }
     const child = startProcess(t, 'behaviour.mjs', ['stopDuringConnect', nowhere])
     t.is(await child.line('code'), 'ERR_STOPPED')
-    t.is((await child.ended).code, 0)
+    await ends(child)
 
     const { worker: other } = await startWorker(t, { ...at, processName: 'other' })
     const g = await startGlobal(t, at)
     await g.waitFunction('stopYourself')
     t.is(await g.node('other').call.stopYourself(), 'stopping')
     await other.ask('stop')
-    t.is((await other.ended).code, 0)
-    t.is(await nodes(worker), 2)
+    await ends(other)
+    t.is(await nodesLeft(worker), 2)
+    figure(t, 'P5', `${transport}: ways to stop that end with code 0, twice and amid the start`, ended, { exactly: 4 })
+  })
+
+  test.serial(`a Global listens to no signal before join(), nor after it has stopped, over ${transport}`, async (t) => {
+    const { at } = await startServer(t, transport)
+    const child = startProcess(t, 'behaviour.mjs', ['listeners', at])
+    const [constructed, ready, joined, stopped] = JSON.parse(await child.line('listeners')) as number[]
+    figure(t, 'P10', `${transport}: listeners of the process that the constructor added`, constructed ?? NaN, {
+      exactly: 0,
+    })
+    figure(t, 'P10', `${transport}: those that the start added`, ready ?? NaN, { exactly: 0 })
+    t.is(joined, 2)
+    figure(t, 'P10', `${transport}: those that are left of join()`, stopped ?? NaN, { exactly: 0 })
+    t.is((await child.ended).code, 0)
+  })
+
+  test.serial(`what listeners and callbacks throw reaches the program or the caller, over ${transport}`, async (t) => {
+    const { at } = await startServer(t, transport)
+    const child = startProcess(t, 'behaviour.mjs', ['thrower', at])
+    await child.line('thrower')
+    const g = await startGlobal(t, at)
+    await g.waitFunction('echo')
+    const thrower = g.as<{ rejects(): void; forgets(): void; oneWay(): void }>().call
+    await t.throwsAsync(thrower.rejects().fg(), { code: 'ERR_REMOTE_CALL', message: /of a callback/ })
+    t.is(await thrower.forgets(), undefined)
+    await thrower.oneWay().bg({ returnResult: false })
+    const heard = await Promise.all([
+      child.line('uncaughtException of a listener'),
+      child.line('unhandledRejection of a promise that a callback left behind'),
+      child.line('warn A callback that was called without result threw Error: of a one-way call'),
+    ])
+    figure(t, 'P8', `${transport}: errors that nobody else hears of, told to the program`, heard.length, { exactly: 3 })
+    t.is(await thrower.forgets(), undefined, 'it runs on')
+    const unheard = startProcess(t, 'behaviour.mjs', ['unheard', at])
+    const { code } = await unheard.ended
+    t.is(code, 1)
+    t.true(unheard.lines.some((line) => line.includes('of a listener that nobody hears')))
+    figure(t, 'P8', `${transport}: errors that were swallowed where the program listens to none`, code === 1 ? 0 : 1, {
+      exactly: 0,
+    })
   })
 
   for (const inMain of [false, true]) {
@@ -134,24 +158,13 @@ for (const transport of transports) {
     test.serial(
       `worker threads ${who} load the addon, call and are ended in the middle, over ${transport}`,
       async (t) => {
-        const { at, worker } = await startServer(t, transport)
-        const child = startProcess(t, 'threads.mjs', [at, 5, 2, inMain])
-        const { code, signal } = await child.ended
-        t.deepEqual([code, signal, child.lines.at(-1)], [0, null, 'done'], child.lines.join('\n'))
-        t.is(await nodes(worker), 1)
+        await endThreads(t, transport, 5, 2, inMain)
       },
     )
   }
 
   test.serial(`20 starts and stops leave handles, threads and memory as before, over ${transport}`, async (t) => {
-    const { at } = await startServer(t, transport)
-    const own = { ...(await freshPlace(t, transport)), initController: true }
-    const child = startProcess(t, 'behaviour.mjs', ['repeat', at, own], { nodeArguments: ['--expose-gc'] })
-    const [before, after] = JSON.parse(await child.line('repeat')) as [Figures, Figures]
-    t.log(before, after)
-    for (const what of ['fds', 'threads', 'handles'] as const) t.is(after[what], before[what], what)
-    atMost(t, 'memory grew by', after.rss - before.rss, 8, 'MiB')
-    t.is((await child.ended).code, 0)
+    await repeatStarts(t, transport, 20)
   })
 
   test.serial(`100,000 one-way calls arrive although process.exit follows at once, over ${transport}`, async (t) => {
@@ -167,18 +180,9 @@ for (const transport of transports) {
   })
 }
 
-/** How many nodes the controller has once those that ended are gone. */
-async function nodes(worker: Process): Promise<number> {
-  let last = Number.NaN
-  const until = performance.now() + 1000
-  for (;;) {
-    const { controller } = JSON.parse(await worker.ask('stats')) as {
-      controller: { nodes: number; callsInFlight: number }
-    }
-    last = controller.nodes
-    if (last <= 1 || performance.now() > until) return last
-  }
-}
+test.serial('ESM, CommonJS and a bundle load it, each with two Globals in the process', async (t) => {
+  await loadEachWay(t, process.versions.node.split('.')[0] as string)
+})
 
 async function refuses(g: Caller, name: string): Promise<boolean> {
   const code = await codeOf(g.node(name).call.drag().fg({ timeout: 50 }))

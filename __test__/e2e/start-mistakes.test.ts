@@ -13,6 +13,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { Global, type GlobalOptions, InitializationError } from 'daffi'
+import { figure } from '../helpers/figures.js'
 import {
   cookieFile,
   codeOf,
@@ -55,6 +56,7 @@ test('the constructor refuses a path over the limit in bytes, and takes one at t
     const width = Buffer.byteLength(fill)
     return join(parent, fill.repeat(Math.floor(left / width)) + 'x'.repeat(left % width))
   }
+  let ends = 0
   for (const fill of ['x', 'ü', '漢']) {
     const longest = pathOf(most, fill)
     t.is(Buffer.byteLength(join(longest, '.sock')), most)
@@ -62,7 +64,9 @@ test('the constructor refuses a path over the limit in bytes, and takes one at t
     t.is(g.unixSock, join(longest, '.sock'))
     t.is(thrownBy(t, { unixSockPath: `${longest}x`, initController: true }), 'ERR_INVALID_OPTION')
     t.is(thrownBy(t, { unixSockPath: pathOf(200, fill) }), 'ERR_INVALID_OPTION')
+    ends += 3
   }
+  figure(t, 'S6', 'paths at the limit that work, and over it that are refused', ends, { exactly: 9 })
 })
 
 test('a controller refuses a port that a plain server holds', async (t) => {
@@ -98,6 +102,9 @@ test('the folder and the socket are private, and so are the cookie and its folde
   await startGlobal(t, { unixSockPath: join(parent, 'made'), initController: true })
   await startGlobal(t, { host: 'localhost', initController: true })
   const mode = (path: string): number => statSync(path).mode & 0o777
+  const kept = { [join(parent, 'made')]: 0o700, [join(parent, 'made/.sock')]: 0o600, [cookieFile]: 0o600 }
+  const open = Object.entries(kept).filter(([path, wanted]) => mode(path) !== wanted)
+  figure(t, 'S3', 'folder, socket and cookie that others may open', open.length, { exactly: 0 })
   t.is(mode(join(parent, 'made')), 0o700)
   t.is(mode(join(parent, 'made/.sock')), 0o600)
   t.is(mode(cookieFile), 0o600)
@@ -122,11 +129,14 @@ test('controller and node refuse a folder that is a symbolic link or writable fo
   symlinkSync(join(parent, 'real'), join(parent, 'link'))
   mkdirSync(join(parent, 'open'))
   chmodSync(join(parent, 'open'), 0o777)
+  let refusals = 0
   for (const name of ['link', 'open']) {
     await refused(t, { unixSockPath: join(parent, name) }, 'ERR_BAD_ADDRESS')
     await refused(t, { unixSockPath: join(parent, name), initController: false }, 'ERR_BAD_ADDRESS')
     t.false(existsSync(join(parent, name, '.sock')))
+    refusals += 2
   }
+  figure(t, 'S3', 'starts at a link or an open folder that were refused, controller and node', refusals, { exactly: 4 })
 })
 
 test('a controller refuses a regular file or a link at the place of its socket, and leaves it alone', async (t) => {
@@ -139,7 +149,9 @@ test('a controller refuses a regular file or a link at the place of its socket, 
   const other = await folder(t)
   symlinkSync(path, join(other, '.sock'))
   await refused(t, { unixSockPath: other }, 'ERR_BAD_ADDRESS')
-  t.is(readFileSync(path, 'utf8'), 'precious')
+  const kept = readFileSync(path, 'utf8')
+  t.is(kept, 'precious')
+  figure(t, 'S5', 'files in the place of the socket that were touched', kept === 'precious' ? 0 : 1, { exactly: 0 })
 })
 
 test('a controller takes over the socket file of one that was killed', async (t) => {
@@ -153,11 +165,12 @@ test('a controller takes over the socket file of one that was killed', async (t)
   t.deepEqual(Object.keys(g.registeredCallbacks), ['second'])
 })
 
-test('of two controllers that start at once exactly one wins, 20 times', async (t) => {
+test('of two controllers that start at once exactly one wins, 50 times', async (t) => {
   const unixSockPath = await folder(t)
   const racers = [1, 2].map(() => startProcess(t, 'racer.mjs', [{ unixSockPath }]))
   await Promise.all(racers.map((racer) => racer.line('racing')))
-  for (let round = 1; round <= 20; round++) {
+  let oneWon = 0
+  for (let round = 1; round <= 50; round++) {
     if (round % 10 === 1) {
       // A killed controller leaves its socket file behind.
       const { worker } = await startWorker(t, { unixSockPath, initController: true })
@@ -166,6 +179,8 @@ test('of two controllers that start at once exactly one wins, 20 times', async (
     }
     const outcomes = await Promise.all(racers.map((racer) => racer.ask(`start ${round}`)))
     t.deepEqual(outcomes.toSorted(), ['ERR_ADDRESS_IN_USE', 'won'], `round ${round}`)
+    oneWon += Number(outcomes.filter((outcome) => outcome === 'won').length === 1)
     await Promise.all(racers.map((racer) => racer.ask(`stop ${round}`)))
   }
+  figure(t, 'S5', 'races of two controllers that exactly one won', oneWon, { exactly: 50 })
 })

@@ -7,6 +7,7 @@ import type {
   Answers,
   ControllerHandle,
   ControllerOptions,
+  ControllerStats,
   Inbound,
   Link,
   LinkEvents,
@@ -26,6 +27,31 @@ export interface Sent {
   timeoutMs: number
   signal: CancelSignal | undefined
   source?: TransferSource
+}
+
+const NO_FIGURES: LinkStats = {
+  calls: 0,
+  liveCalls: 0,
+  waitingCalls: 0,
+  runningCallbacks: 0,
+  openStreams: 0,
+  strayResponses: 0,
+  queuedBytes: 0,
+  liveBuffers: 0,
+  bufferedBytes: 0,
+  connections: 0,
+  inline: 0,
+  panics: 0,
+}
+
+const NO_CONTROLLER_FIGURES: ControllerStats = {
+  nodes: 0,
+  connections: 0,
+  unauthenticated: 0,
+  callsInFlight: 0,
+  queuedBytes: 0,
+  strayResponses: 0,
+  panics: 0,
 }
 
 export type Answer = (sent: Sent) => unknown
@@ -201,7 +227,7 @@ export class FakeLink implements Link {
   }
 
   stats(): LinkStats {
-    return { pending: this.#pending.size }
+    return { ...NO_FIGURES, liveCalls: this.#pending.size }
   }
 
   #record(sent: Sent): Promise<unknown> {
@@ -233,7 +259,7 @@ export class FakeNative implements Native {
       this.controllerClosed = drainMs
     }
     const stopNodes = async (): Promise<{ stopped: string[]; remaining: string[] }> => ({ stopped: [], remaining: [] })
-    return { address, close, stopNodes, stats: () => ({ nodes: 0 }) }
+    return { address, close, stopNodes, stats: () => NO_CONTROLLER_FIGURES }
   }
 
   openLink(options: LinkOptions, events: LinkEvents, serve: Serve): FakeLink {

@@ -154,13 +154,22 @@ export async function startInnocents(t: ExecutionContext, at: Place): Promise<In
 export async function startMeasured(t: ExecutionContext, at: Place): Promise<() => Promise<Measured>> {
   const caller = startProcess(t, 'fault-caller.mjs', [at])
   await caller.line('calling')
-  const times = (): [number, number] =>
-    readFileSync(`/proc/${caller.pid}/schedstat`, 'utf8').split(' ').map(Number) as [number, number]
-  const [ranBefore, waitedBefore] = times()
+  const starved = watchStarving(caller)
   return async () => {
-    const [ran, waited] = times()
+    const factor = starved()
     const report = JSON.parse(await caller.ask('end')) as Omit<Measured, 'starved'>
-    return { ...report, starved: Math.min(5, 1 + (waited - waitedBefore) / (ran - ranBefore)) }
+    return { ...report, starved: factor }
+  }
+}
+
+/** How much longer a process takes from now on because it has to wait for a processor, from 1 to 5. */
+export function watchStarving({ pid }: Process): () => number {
+  const times = (): [number, number] =>
+    readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ').map(Number) as [number, number]
+  const [ranBefore, waitedBefore] = times()
+  return () => {
+    const [ran, waited] = times()
+    return Math.min(5, 1 + (waited - waitedBefore) / (ran - ranBefore))
   }
 }
 

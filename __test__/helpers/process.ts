@@ -85,6 +85,8 @@ export type Caller = Global<Callbacks>
 
 export interface ProcessOptions {
   env?: NodeJS.ProcessEnv
+  /** What runs the script. @default this Node */
+  command?: readonly string[]
   /** Words before `node`, for example of a program that changes the user. */
   before?: readonly string[]
   nodeArguments?: readonly string[]
@@ -157,6 +159,15 @@ export class Process {
     return this.line(word, from)
   }
 
+  /** Sends a line whose answer is awaited elsewhere, if there is one. */
+  send(line: string): void {
+    this.#child.stdin?.write(`${line}\n`)
+  }
+
+  get hasEnded(): boolean {
+    return this.#end !== null
+  }
+
   kill(signal: NodeJS.Signals = 'SIGKILL'): void {
     if (this.#end === null) this.#child.kill(signal)
   }
@@ -175,7 +186,8 @@ export function startProcess(
 ): Process {
   const path = script.includes('/') ? script : join(repository, '__test__/fixtures', script)
   const words = args.map((arg) => (typeof arg === 'string' ? arg : JSON.stringify(arg)))
-  const command = [...(options.before ?? []), process.execPath, ...(options.nodeArguments ?? []), path, ...words]
+  const node = options.command ?? [process.execPath]
+  const command = [...(options.before ?? []), ...node, ...(options.nodeArguments ?? []), path, ...words]
   const child = spawn(command[0] as string, command.slice(1), {
     cwd: options.cwd ?? repository,
     env: { PATH: process.env.PATH, TMPDIR: tmpdir(), HOME: home, DAFFI_COOKIE_FILE: cookieFile, ...options.env },

@@ -3,6 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import type { ExecutionContext } from 'ava'
 import { Packr } from 'msgpackr'
 import { cookieFile, type Place } from './process.js'
@@ -22,6 +23,7 @@ export const Kind = {
   Pong: 7,
   Register: 9,
   RegistryChange: 10,
+  Stop: 11,
   Request: 16,
   Response: 17,
   Cancel: 18,
@@ -148,12 +150,14 @@ export class RawPeer {
   }
 
   /** Shakes hands as a node and answers with the welcome. */
-  async shake(name: string): Promise<Record<string, unknown>> {
+  async shake(name: string, token?: string): Promise<Record<string, unknown>> {
     const clientNonce = randomBytes(32)
     this.send(Buffer.concat([PREAMBLE, control(Kind.Hello, { version: 1, role: 'node', nonce: clientNonce })]))
     const challenge = unpack((await this.frameOf(Kind.Challenge)).body)
     const instance = randomBytes(16)
-    const key = challenge.method === 'cookie' ? readFileSync(cookieFile) : null
+    let key: Buffer | null = null
+    if (challenge.method === 'cookie') key = readFileSync(cookieFile)
+    else if (challenge.method === 'token') key = Buffer.from(token ?? '')
     const serverNonce = challenge.nonce as Buffer
     const proof = key === null ? Buffer.alloc(0) : nodeProof(key, serverNonce, clientNonce, name, instance)
     this.send(control(Kind.Proof, { proof, name, instance, pid: 1 }))
@@ -174,11 +178,25 @@ export class RawPeer {
 }
 
 /** Connects to a controller; closed with the test. */
-export async function connectRaw(t: ExecutionContext, at: Place): Promise<RawPeer> {
+export async function connectRaw(t: ExecutionContext, at: Place, secured?: ConnectionOptions): Promise<RawPeer> {
   const path = at.unixSockPath?.endsWith('.sock') === false ? join(at.unixSockPath, '.sock') : at.unixSockPath
-  const socket = path === undefined ? connect({ host: '127.0.0.1', port: at.port as number }) : connect({ path })
+  const place = path === undefined ? { host: '127.0.0.1', port: at.port as number } : { path }
+  const socket = secured === undefined ? connect(place) : connectTls({ ...place, servername: 'localhost', ...secured })
   t.teardown(() => socket.destroy())
   const peer = new RawPeer(socket)
-  await new Promise<void>((settle, reject) => socket.once('connect', settle).once('error', reject))
+  const event = secured === undefined ? 'connect' : 'secureConnect'
+  await new Promise<void>((settle, reject) => socket.once(event, settle).once('error', reject))
   return peer
+}
+
+/** The index of a node, from what a newcomer is told. */
+export function indexOf(welcome: Record<string, unknown>, name: string): number {
+  const { joined } = welcome.registry as { joined: [number, string][] }
+  return (joined.find(([, node]) => node === name) as [number, string])[0]
+}
+
+/** The id of a callback, from what a newcomer is told. */
+export function callbackOf(welcome: Record<string, unknown>, name: string): number {
+  const { names } = welcome.registry as { names: [number, string][] }
+  return (names.find(([, callback]) => callback === name) as [number, string])[0]
 }

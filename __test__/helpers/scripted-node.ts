@@ -2,7 +2,7 @@
 
 import type { ExecutionContext } from 'ava'
 import { systemClock } from '../../src-ts/clock.js'
-import type { NativeNode } from '../../src-ts/native/binding.cjs'
+import type { NativeNode, NodeFigures } from '../../src-ts/native/binding.cjs'
 import { HEADER_BYTES, Kind, padded } from '../../src-ts/native/frame.js'
 import { NativeLink } from '../../src-ts/native/link.js'
 import type { Inbound, LinkEvents, LinkOptions, Names, Respond } from '../../src-ts/native/link-types.js'
@@ -136,8 +136,8 @@ class ScriptedNode implements NativeNode {
     this.closed.push(flushMs)
   }
 
-  stats(): { queuedBytes: number; connections: number; inline: boolean } {
-    return { queuedBytes: 5, connections: 1, inline: false }
+  stats(): NodeFigures {
+    return { queuedBytes: 5, liveBuffers: 2, bufferedBytes: 70_000, connections: 1, inline: false, panics: 0 }
   }
 
   /** All frames submitted since the last time. */
@@ -176,6 +176,7 @@ export interface Scripted {
 /** What the link hands on, in order; `onRequest` decides what a callback does. */
 class RecordedInbound implements Inbound {
   running = 0
+  runningStreams = 0
   readonly calls: [what: string, ...details: unknown[]][] = []
   onRequest: (args: unknown, slot: number, generation: number) => void = () => {}
 

@@ -115,6 +115,24 @@ test('answers that nobody waits for are counted and do no harm', async (t) => {
   t.is(node.waiting.size, 0, 'the memory of a payload that nobody wants is let go')
 })
 
+test('stats() tells the figures of the native node beside its own', (t) => {
+  const { link } = script(t)
+  t.deepEqual(link.stats(), {
+    calls: 0,
+    liveCalls: 0,
+    waitingCalls: 0,
+    runningCallbacks: 0,
+    openStreams: 0,
+    strayResponses: 0,
+    queuedBytes: 5,
+    liveBuffers: 2,
+    bufferedBytes: 70_000,
+    connections: 1,
+    inline: 0,
+    panics: 0,
+  })
+})
+
 test('an empty payload is undefined', async (t) => {
   const { link, node } = script(t)
   const result = link.request('add', [], 0, 0, undefined)

@@ -157,6 +157,24 @@ test('a task whose acknowledgement did not come is taken back; one that was refu
   t.deepEqual([last.node, last.method, last.args], ['w', 'cancelTask', [args[1]]])
 })
 
+test('a task that was perhaps made as the connection broke is taken back when its node is there again, once', async (t) => {
+  const b = bench()
+  b.answer = () => {
+    b.isConnected = false
+    throw errorFromWire(WireCode.ConnectionLost, { method: 'tick' })
+  }
+  await t.throwsAsync(b.schedule(), { code: 'ERR_CONNECTION_LOST' })
+  const [{ args }] = b.sent as [Sent]
+  await b.changed([], ['w'])
+  t.is(b.sent.length, 1)
+  b.isConnected = true
+  await b.changed(['me'], [])
+  t.is(b.sent.length, 1, 'another node')
+  await b.changed(['w'], [])
+  await b.changed(['w'], [])
+  t.deepEqual(b.sent.slice(1), [{ node: 'w', method: 'cancelTask', args: [args[0]] }])
+})
+
 test('an error reaches every listener, and the first one also what came before it', async (t) => {
   const b = bench()
   const task = await b.schedule()

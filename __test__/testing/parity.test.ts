@@ -37,6 +37,8 @@ interface Nodes extends Pair {
 interface Scenario {
   readonly a?: MemoryOptions
   readonly b?: MemoryOptions
+  /** What it has to end with, where that is not seen elsewhere. */
+  readonly gives?: unknown
   run(nodes: Nodes): Promise<unknown>
 }
 
@@ -173,6 +175,35 @@ const SCENARIOS: Record<string, Scenario> = {
       return [codes, meanwhile, await a.call.add(1, 2), told.toSorted(), b.stats().node?.connections]
     },
   },
+  'what is under way is counted, and gone when it is over': {
+    gives: [
+      [
+        [2, 0, 0, 1, 0, 0, 0, 0, 0],
+        [0, 0, 2, 1, 1, 0, 0, 0, 0],
+      ],
+      [0, 0, 0, 0, 0, 0, 0, 0, 0],
+      [0, 0, 0, 0, 0, 0, 0, 0, 0],
+      5,
+    ],
+    run: async ({ a, b, noted }) => {
+      b.callback('endless', function* endless(): Generator<number> {
+        for (let at = 0; ; at++) yield at
+      })
+      await a.waitFunction('endless')
+      const under = new AbortController()
+      const lost = failure(a.call.hang().fg({ signal: under.signal }))
+      const items = a.as<{ endless(): Generator<number> }>().call.endless().stream()[Symbol.asyncIterator]()
+      await items.next()
+      const task = await a.call.note('tick').period({ interval: '1h' })
+      await until(() => noted.length === 1)
+      await a.call.echo(Buffer.alloc(200_000))
+      const during = [figures(a), figures(b)]
+      under.abort(new Error('enough'))
+      await Promise.all([lost, items.return?.(undefined), task.cancel()])
+      await until(() => figures(a)[0] === 0 && figures(b)[2] === 0)
+      return [during, figures(a), figures(b), a.stats().node?.calls]
+    },
+  },
   'a caller that stops with a call': {
     run: async ({ a, b, noted }) => {
       const own = failure(a.call.hang())
@@ -191,8 +222,25 @@ for (const [name, scenario] of Object.entries(SCENARIOS)) {
     for (const transport of transports) {
       outcomes.set(transport, await play(scenario, await overSockets(t, scenario, transport)))
     }
+    if (scenario.gives !== undefined) t.deepEqual(outcomes.get('memory'), scenario.gives)
     for (const transport of transports) t.deepEqual(outcomes.get('memory'), outcomes.get(transport), transport)
   })
+}
+
+/** What has to be 0 when nothing is under way. */
+function figures(g: Global): (number | undefined)[] {
+  const { node } = g.stats()
+  return [
+    node?.liveCalls,
+    node?.waitingCalls,
+    node?.runningCallbacks,
+    node?.openStreams,
+    node?.tasks,
+    node?.strayResponses,
+    node?.queuedBytes,
+    node?.liveBuffers,
+    node?.bufferedBytes,
+  ]
 }
 
 async function inMemory(t: ExecutionContext, scenario: Scenario): Promise<Pair> {

@@ -83,6 +83,12 @@ export class Dispatcher implements Inbound {
     return this.#running.size
   }
 
+  get runningStreams(): number {
+    let streams = 0
+    for (const { stream } of this.#running.values()) if (stream !== undefined) streams++
+    return streams
+  }
+
   /** A request has arrived. */
   request(
     callback: number,

@@ -841,6 +841,7 @@ module.exports.DRAIN_BYTES = nativeBinding.DRAIN_BYTES
 module.exports.makeAuthority = nativeBinding.makeAuthority
 module.exports.openNode = nativeBinding.openNode
 module.exports.panicForTest = nativeBinding.panicForTest
+module.exports.panicInTaskForTest = nativeBinding.panicInTaskForTest
 module.exports.revokeCertificates = nativeBinding.revokeCertificates
 module.exports.signCertificate = nativeBinding.signCertificate
 module.exports.startController = nativeBinding.startController

@@ -88,6 +88,7 @@ export interface ControllerFigures {
   callsInFlight: number
   queuedBytes: number
   strayResponses: number
+  panics: number
 }
 
 /** Bytes that a buffer for `drain` must have. */
@@ -136,8 +137,11 @@ export interface NodeDto {
 /** Figures of a node's link. */
 export interface NodeFigures {
   queuedBytes: number
+  liveBuffers: number
+  bufferedBytes: number
   connections: number
   inline: boolean
+  panics: number
 }
 
 /**
@@ -148,6 +152,9 @@ export declare function openNode(options: NodeDto, controller: NativeController 
 
 /** Panics inside the addon. */
 export declare function panicForTest(): void
+
+/** Has the next task that comes by a place panic, once: an index of the names that are given back. */
+export declare function panicInTaskForTest(place: number): Array<string>
 
 /** The list of the certificates that the authority of this key revokes, by serial number, in hex. */
 export declare function revokeCertificates(authorityKey: string, serials: Array<string>): string

@@ -32,10 +32,62 @@ export interface LinkEvents {
   stopAsked(): void
 }
 
-/** Counters of a link. */
-export interface LinkStats {
-  readonly [counter: string]: number
+/**
+ * What a node counts. What has ended leaves no trace in those called live, open, running, waiting, queued or buffered:
+ * with nothing under way they are 0.
+ */
+export interface NodeStats {
+  /** Calls made since the start, those without result included. */
+  readonly calls: number
+  /**
+   * Own calls whose slot is taken: they wait for an answer, or were given up and the callee has not acknowledged it.
+   * A stream counts as one, a BROADCAST as one a node.
+   */
+  readonly liveCalls: number
+  /** Own calls that wait for room in the queue to the controller. */
+  readonly waitingCalls: number
+  /** Callbacks that run here, streamed ones and those of tasks included. */
+  readonly runningCallbacks: number
+  /** Streamed calls under way: those opened here and those that run here. */
+  readonly openStreams: number
+  /** Tasks of PERIOD that this node executes. */
+  readonly tasks: number
+  /** Answers since the start that fitted no call of this node, so they were dropped: late ones, and second ones. */
+  readonly strayResponses: number
+  /** Bytes that the socket has not taken yet. */
+  readonly queuedBytes: number
+  /** Payloads over 64 KiB that arrive or were not taken yet, and batches read while JavaScript was busy. */
+  readonly liveBuffers: number
+  /** Bytes held for these; for a payload that arrives, all that was announced. */
+  readonly bufferedBytes: number
+  /** Connections made since the start. */
+  readonly connections: number
+  /** 1 where the JavaScript thread reads the socket itself, else 0. */
+  readonly inline: number
+  /** Panics of the native core in this process since its start: bugs of daffi, each of which ended a connection. */
+  readonly panics: number
 }
+
+/** What a controller counts. */
+export interface ControllerStats {
+  /** Connected nodes. */
+  readonly nodes: number
+  /** Open connections: nodes, and those that have not proved themselves. */
+  readonly connections: number
+  /** Connections that have not proved themselves yet. */
+  readonly unauthenticated: number
+  /** Calls under way between all nodes. */
+  readonly callsInFlight: number
+  /** Bytes that wait for room in the sockets of all nodes. */
+  readonly queuedBytes: number
+  /** Answers and items since the start that fitted no call, so they were dropped. */
+  readonly strayResponses: number
+  /** As those of {@link NodeStats}. */
+  readonly panics: number
+}
+
+/** What of {@link NodeStats} its link knows. */
+export type LinkStats = Omit<NodeStats, 'tasks'>
 
 /** A node's connection as JavaScript sees it. Errors arrive as ready {@link DaffiError}s. */
 export interface Link {
@@ -168,6 +220,8 @@ export interface Names {
 export interface Inbound {
   /** Calls that run. */
   readonly running: number
+  /** Those of them that are streamed. */
+  readonly runningStreams: number
   /**
    * `callback` 0 is a system call. `local`: the controller attests that the sender is the same user on the same machine;
    * in a system call, that it may see to what is another's.
@@ -262,7 +316,7 @@ export interface ControllerHandle {
   /** Asks all nodes but the one of this process to stop; resolves when they have left, or after `timeoutMs`. */
   stopNodes(timeoutMs: number): Promise<{ stopped: string[]; remaining: string[] }>
   close(drainMs: number): Promise<void>
-  stats(): LinkStats
+  stats(): ControllerStats
 }
 
 /** The addon as Global uses it; tests put another one in its place. */

@@ -158,14 +158,15 @@ export class NativeLink implements Link {
   }
 
   stats(): LinkStats {
-    const { queuedBytes, connections, inline } = this.#native.stats()
+    const { inline, ...figures } = this.#native.stats()
     return {
       calls: this.#outgoing.made,
       liveCalls: this.#pending.count,
+      waitingCalls: this.#outgoing.waiting,
       runningCallbacks: this.#inbound.running,
+      openStreams: this.#streams.opened + this.#inbound.runningStreams,
       strayResponses: this.#strayResponses,
-      queuedBytes,
-      connections,
+      ...figures,
       inline: inline ? 1 : 0,
     }
   }

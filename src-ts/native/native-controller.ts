@@ -1,6 +1,6 @@
 import type { Address } from '../options.js'
 import type { NativeController } from './binding.cjs'
-import type { ControllerHandle, LinkStats } from './link-types.js'
+import type { ControllerHandle, ControllerStats } from './link-types.js'
 
 /** A controller of this process. */
 export class NativeControllerHandle implements ControllerHandle {
@@ -21,7 +21,7 @@ export class NativeControllerHandle implements ControllerHandle {
     return this.native.close(drainMs)
   }
 
-  stats(): LinkStats {
+  stats(): ControllerStats {
     return { ...this.native.stats() }
   }
 }

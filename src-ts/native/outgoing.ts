@@ -24,7 +24,6 @@ export class Outgoing {
   readonly #submission: Submission
   readonly #streams: LinkStreams
   readonly #sources = new Sent()
-  /** Calls that wait for room. */
   #waiting = 0
   #made = 0
 
@@ -48,6 +47,11 @@ export class Outgoing {
   /** Calls made so far. */
   get made(): number {
     return this.#made
+  }
+
+  /** Calls that wait for room. */
+  get waiting(): number {
+    return this.#waiting
   }
 
   request(

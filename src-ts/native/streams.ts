@@ -68,6 +68,11 @@ export class LinkStreams {
     this.#inbound = inbound
   }
 
+  /** Streams that this node opened and that have no outcome yet. */
+  get opened(): number {
+    return this.#opened.size
+  }
+
   /** What a call that this node makes or runs sends its items through. */
   port(isCaller: boolean, slot: number, generation: number): ItemPort {
     return new Port(this.#submission, isCaller, slot, generation)

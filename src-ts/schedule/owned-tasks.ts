@@ -33,6 +33,8 @@ export class OwnedTasks implements TaskControl {
   readonly #tasks = new Map<string, Map<string, TaskState>>()
   /** Those whose node is gone, the first lost first. */
   readonly #lost = new Set<TaskState>()
+  /** Tasks that may run although they could not be scheduled, by uuid with their node: it is told when it is back. */
+  readonly #unwanted = new Map<string, string>()
   #returning: ClockTimer | null = null
 
   /** What answers system calls, by method. Only the node of a task has a say about it. */
@@ -76,7 +78,7 @@ export class OwnedTasks implements TaskControl {
     } catch (error) {
       this.#forget(state)
       // It may have been made all the same: an answer was only late.
-      if ((error as DaffiError).executed !== 'no') link.tell(index, 'cancelTask', [state.uuid])
+      if ((error as DaffiError).executed !== 'no') this.#takeBack(link, state)
       throw error
     }
     return new ScheduledTask(state, this)
@@ -117,6 +119,7 @@ export class OwnedTasks implements TaskControl {
     // Without a connection all are gone from here, and none of them from the world.
     if (link.nodeIndex === 0) return
     for (const node of new Set([...change.joined, ...change.left])) {
+      this.#tellUnwanted(link, node)
       const tasks = this.#accepted(node)
       if (tasks.length === 0) continue
       // Under an index of its own, and perhaps without what it had: asking is the only way to know.
@@ -142,6 +145,27 @@ export class OwnedTasks implements TaskControl {
   end(): void {
     this.#returning?.clear()
     this.#returning = null
+  }
+
+  /** Has the node of a task drop it, now or when this node and that one are connected again. */
+  #takeBack(link: Link, { executor, uuid }: TaskState): void {
+    const index = link.indexOf(executor)
+    if (index !== undefined) link.tell(index, 'cancelTask', [uuid])
+    else {
+      this.#unwanted.set(uuid, executor)
+      const [oldest] = this.#unwanted.keys()
+      if (this.#unwanted.size > MOST_LOST && oldest !== undefined) this.#unwanted.delete(oldest)
+    }
+  }
+
+  #tellUnwanted(link: Link, node: string): void {
+    const index = link.indexOf(node)
+    if (index === undefined) return
+    for (const [uuid, executor] of this.#unwanted) {
+      if (executor !== node) continue
+      this.#unwanted.delete(uuid)
+      link.tell(index, 'cancelTask', [uuid])
+    }
   }
 
   async #ask(state: TaskState, method: string, args: readonly unknown[]): Promise<unknown> {

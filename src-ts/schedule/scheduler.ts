@@ -47,6 +47,11 @@ export class Scheduler {
     this.#wallTimer = new WallTimer(clock)
   }
 
+  /** Tasks that are not over. */
+  get count(): number {
+    return this.#tasks.size
+  }
+
   /** Begins nothing any more. */
   end(): void {
     this.#isEnded = true

@@ -122,7 +122,10 @@ export class MemoryNode implements NativeNode {
   }
 
   stats(): NodeFigures {
-    return { queuedBytes: 0, connections: this.#connections, inline: true }
+    let bufferedBytes = 0
+    for (const payload of this.#bigs.values()) bufferedBytes += payload.length
+    const liveBuffers = this.#bigs.size
+    return { queuedBytes: 0, liveBuffers, bufferedBytes, connections: this.#connections, inline: true, panics: 0 }
   }
 
   /** Frames without a connection are lost: the event that tells of its end is on its way. */

@@ -44,6 +44,11 @@ export class GivenCalls {
     return this.#inbound.running
   }
 
+  /** Those of them that are streamed. */
+  get runningStreams(): number {
+    return this.#inbound.runningStreams
+  }
+
   /** Does what a frame of the main thread asks; false where it asks for none of this. */
   take(kind: string, rest: readonly unknown[], value: unknown, bytes: number): boolean {
     const id = rest[0] as number

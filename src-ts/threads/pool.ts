@@ -2,7 +2,7 @@
 import type { CallbackRegistry, RegisteredCallback, RegistryListener } from '../callback/registry.js'
 import type { Clock, ClockTimer } from '../clock.js'
 import { InitializationError } from '../errors.js'
-import type { Link, LinkStats, RegistryChanges } from '../native/link-types.js'
+import type { Link, RegistryChanges } from '../native/link-types.js'
 import type { CompleteOptions, CompleteWorkers } from '../options.js'
 import { ThreadCalls } from './calls.js'
 import { PooledThread } from './pooled-thread.js'
@@ -19,6 +19,20 @@ export interface PoolHost {
   warn(message: string): void
   /** @default real threads; tests put others in their place */
   readonly spawn?: (url: string, options: CompleteOptions) => Spawned
+}
+
+/** What the worker threads of a node count. */
+export interface WorkerStats {
+  /** Threads that are up. */
+  readonly threads: number
+  /** Calls given to threads since the start. */
+  readonly calls: number
+  /** Calls that run in a thread or wait for one. */
+  readonly liveCalls: number
+  /** Those of them that wait for a thread. */
+  readonly waitingCalls: number
+  /** Threads since the start that ended by themselves. */
+  readonly lostThreads: number
 }
 
 /** The place of a thread, filled again when it ends. */
@@ -143,7 +157,7 @@ export class ThreadPool {
     )
   }
 
-  stats(): LinkStats {
+  stats(): WorkerStats {
     return {
       threads: this.#places.filter(({ thread }) => thread?.isReady).length,
       calls: this.#calls.made,

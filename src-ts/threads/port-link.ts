@@ -195,7 +195,21 @@ export class PortLink implements Link {
   }
 
   stats(): LinkStats {
-    return { calls: this.#calls, liveCalls: this.#asked.size, runningCallbacks: this.#given.running }
+    // Room, sockets and buffers are the main thread's: its own figures tell of them.
+    return {
+      calls: this.#calls,
+      liveCalls: this.#asked.size,
+      waitingCalls: 0,
+      runningCallbacks: this.#given.running,
+      openStreams: this.#streams.size + this.#given.runningStreams,
+      strayResponses: 0,
+      queuedBytes: 0,
+      liveBuffers: 0,
+      bufferedBytes: 0,
+      connections: 1,
+      inline: 0,
+      panics: 0,
+    }
   }
 
   #ask(head: Head, args: readonly unknown[], signal: CancelSignal | undefined): Promise<unknown> {

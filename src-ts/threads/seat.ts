@@ -1,7 +1,7 @@
 /** The Global that stands for the node in a worker thread of ours. */
 import { findContext, trackEverywhere } from '../callback/context.js'
 import { GlobalContextError, show } from '../errors.js'
-import type { ControllerHandle, Native } from '../native/link-types.js'
+import type { ControllerHandle, ControllerStats, Native } from '../native/link-types.js'
 import type { CompleteOptions } from '../options.js'
 import { SEAT, type Seat, type TakenSeat } from './entry.js'
 import { PortLink } from './port-link.js'
@@ -59,7 +59,7 @@ function nativeOf(seat: Seat): Native {
       stopNodes: () =>
         Promise.reject(new GlobalContextError('killAll(): a worker thread cannot. Call it in the main thread.')),
       close: async () => {},
-      stats: () => ({}),
+      stats: () => NO_CONTROLLER,
     }),
     openLink: (_options, events, serve) => {
       const link = new PortLink(seat, events, serve)
@@ -68,6 +68,17 @@ function nativeOf(seat: Seat): Native {
       return link
     },
   }
+}
+
+/** Its figures are the main thread's. */
+const NO_CONTROLLER: ControllerStats = {
+  nodes: 0,
+  connections: 0,
+  unauthenticated: 0,
+  callsInFlight: 0,
+  queuedBytes: 0,
+  strayResponses: 0,
+  panics: 0,
 }
 
 /** A program may have several Globals; a thread works for one of them. */

@@ -8,6 +8,7 @@ pub mod error;
 pub mod handshake;
 mod memory;
 pub mod node;
+pub mod panics;
 mod pattern;
 pub mod runtime;
 pub mod socket;

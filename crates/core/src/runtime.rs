@@ -4,6 +4,7 @@
 //! last worker thread that loaded it ends, and a thread that still runs its code would crash then.
 //! The binding pins the library in memory for the same reason.
 
+use crate::panics;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ type Job = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// Runs `start` on the core thread and then the future it gives, which need not be `Send`.
 ///
-/// Returns at once.
+/// Returns at once. A panic ends the future, and nothing else.
 ///
 /// # Errors
 ///
@@ -39,7 +40,7 @@ fn jobs() -> io::Result<&'static mpsc::UnboundedSender<Job>> {
     std::thread::Builder::new().name("daffi-core".into()).spawn(move || {
         tokio::task::LocalSet::new().block_on(&runtime, async move {
             while let Some(job) = receiver.recv().await {
-                tokio::task::spawn_local(job());
+                tokio::task::spawn_local(async move { panics::catch(async move { job().await }).await });
             }
         });
     })?;

@@ -286,8 +286,11 @@ fn a_big_payload_is_taken_once_by_its_token() {
         let request = callee.until(REQUEST).await;
         assert_eq!(request.flags & flags::BIG, flags::BIG);
         let token = u32::from_le_bytes(request.payload.try_into().unwrap());
+        let held = || (callee.node.stats().live_buffers, callee.node.stats().buffered_bytes);
+        assert_eq!(held(), (1, payload.len() as u64));
         assert!(callee.node.take_big(token).as_ref() == Some(&payload), "the payload differs");
         assert_eq!(callee.node.take_big(token), None);
+        assert_eq!(held(), (0, 0));
     });
 }
 

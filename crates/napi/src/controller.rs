@@ -4,6 +4,7 @@ use crate::dto::{AddressDto, ControllerDto, ControllerFigures, Failure, StoppedN
 use crate::node::address;
 use crate::tls;
 use daffi_core::controller::{Controller, ControllerOptions, StoppedNodes};
+use daffi_core::panics;
 use daffi_core::transport::Address;
 use napi::Env;
 use napi::bindgen_prelude::*;
@@ -106,6 +107,7 @@ impl NativeController {
             calls_in_flight: stats.calls_in_flight as f64,
             queued_bytes: stats.queued_bytes as f64,
             stray_responses: stats.stray_responses as f64,
+            panics: panics::caught() as f64,
         }
     }
 }

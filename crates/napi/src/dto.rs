@@ -122,14 +122,18 @@ pub struct ControllerFigures {
     pub calls_in_flight: f64,
     pub queued_bytes: f64,
     pub stray_responses: f64,
+    pub panics: f64,
 }
 
 /// Figures of a node's link.
 #[napi(object)]
 pub struct NodeFigures {
     pub queued_bytes: f64,
+    pub live_buffers: f64,
+    pub buffered_bytes: f64,
     pub connections: f64,
     pub inline: bool,
+    pub panics: f64,
 }
 
 /// At most a year: an instant that far ahead can always be represented.

@@ -5,6 +5,7 @@ use crate::doorbell::{Watcher, remote};
 use crate::dto::{AddressDto, Failure, NodeDto, NodeFigures, bytes, duration};
 use crate::{tls, uv};
 use daffi_core::node::{Credentials, Node, NodeOptions, PUMP_BYTES, Target};
+use daffi_core::panics;
 use daffi_core::tls::ClientTls;
 use daffi_core::transport::Address;
 use daffi_protocol::Header;
@@ -122,8 +123,11 @@ impl NativeNode {
         let stats = self.node.stats();
         NodeFigures {
             queued_bytes: stats.queued_bytes as f64,
+            live_buffers: stats.live_buffers as f64,
+            buffered_bytes: stats.buffered_bytes as f64,
             connections: stats.connections as f64,
             inline: self.inline,
+            panics: panics::caught() as f64,
         }
     }
 }

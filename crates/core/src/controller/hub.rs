@@ -10,6 +10,7 @@ use super::{ControllerOptions, Counters, StoppedNodes};
 use crate::auth::Secret;
 use crate::error::CoreError;
 use crate::handshake::{self, Accepted};
+use crate::panics::{self, Place};
 use crate::transport::{Stream, own_uid};
 use bytes::Bytes;
 use daffi_protocol::control::{self, Goodbye, RegistryChange, Welcome};
@@ -92,7 +93,11 @@ impl Hub {
         let Some(visit) = self.let_in(&stream) else { return };
         let Some(stranger) = self.add_stranger(&stream) else { return };
         tokio::time::sleep(visit.hold()).await;
-        let shaken = handshake::server(&stream, &secret, self.options.handshake_timeout).await;
+        let shaking = async {
+            panics::may_happen(Place::Handshake);
+            handshake::server(&stream, &secret, self.options.handshake_timeout).await
+        };
+        let shaken = panics::catch(shaking).await.unwrap_or_else(|| Err(panics::error()));
         self.strangers.borrow_mut().retain(|(id, _)| *id != stranger);
         let accepted = match shaken {
             Ok(accepted) => accepted,
@@ -110,7 +115,12 @@ impl Hub {
         let admitted = self.admit(accepted, &stream, is_local, is_own);
         self.settle();
         match admitted {
-            Ok(peer) => connection::serve(Rc::clone(&self), peer).await,
+            Ok(peer) => {
+                if panics::catch(connection::serve(Rc::clone(&self), Rc::clone(&peer))).await.is_none() {
+                    self.fail(&peer, ErrorCode::ConnectionLost);
+                    self.settle();
+                }
+            }
             Err(error) => {
                 tracing::info!(%error, "refused a node");
                 handshake::refuse(&stream, &error).await;
@@ -334,7 +344,16 @@ impl Hub {
             let hub = Rc::clone(self);
             tokio::task::spawn_local(async move {
                 tokio::time::sleep(COALESCE).await;
-                hub.tell_changes();
+                let telling = async {
+                    panics::may_happen(Place::Changes);
+                    hub.tell_changes();
+                };
+                if panics::catch(telling).await.is_none() {
+                    // Nobody can tell who heard: all begin anew.
+                    hub.changes_are_due.set(false);
+                    let peers: Vec<Rc<Peer>> = hub.peers.borrow().values().cloned().collect();
+                    peers.iter().for_each(|peer| hub.fail(peer, ErrorCode::ConnectionLost));
+                }
                 hub.settle();
             });
         }
@@ -369,11 +388,16 @@ impl Hub {
     /// Counts ticks instead of reading the clock a batch; a controller that was itself asleep
     /// blames nobody for it.
     pub async fn keep_alive(self: Rc<Self>) {
+        while panics::catch(Rc::clone(&self).beat()).await.is_none() {}
+    }
+
+    async fn beat(self: Rc<Self>) {
         let ControllerOptions { heartbeat, dead, stall, .. } = self.options;
         let tick = (heartbeat.min(dead).min(stall) / 4).clamp(Duration::from_millis(5), Duration::from_secs(1));
         let ping = Header::new(Kind::Ping).encode();
         loop {
             tokio::time::sleep(tick).await;
+            panics::may_happen(Place::Heartbeat);
             let peers: Vec<Rc<Peer>> = self.peers.borrow().values().cloned().collect();
             for peer in peers {
                 let is_heard = peer.is_heard.replace(false) || peer.is_paused.get();
@@ -397,6 +421,7 @@ impl Hub {
 
     /// Asks all nodes but the own one to stop and waits until they have left, at most `timeout`.
     pub async fn stop_nodes(self: Rc<Self>, timeout: Duration) -> StoppedNodes {
+        panics::may_happen(Place::StopNodes);
         let asked = self.ask_to_stop(0, "the process of the controller");
         let all_gone = async {
             loop {

@@ -15,6 +15,7 @@ mod tickets;
 
 use crate::auth::{self, Secret, Tokens};
 use crate::error::CoreError;
+use crate::panics::{self, Place};
 use crate::tls::ServerTls;
 use crate::transport::{Address, Listener, Stream};
 use daffi_protocol::ErrorCode;
@@ -285,12 +286,12 @@ async fn run(hub: Rc<Hub>, listener: Listener, secret: Rc<Secret>, mut commands:
     let mut waiting = Vec::new();
     let drain = loop {
         tokio::select! {
-            () = accept(&hub, &listener, &secret) => {}
+            _ = panics::catch(accept(&hub, &listener, &secret)) => {}
             command = commands.recv() => match command {
                 Some(Command::Join(fd)) => join(&hub, fd),
                 Some(Command::StopNodes { timeout, done }) => {
                     let hub = Rc::clone(&hub);
-                    tokio::task::spawn_local(async move { done.send(hub.stop_nodes(timeout).await) });
+                    tokio::task::spawn_local(panics::catch(async move { done.send(hub.stop_nodes(timeout).await) }));
                 }
                 Some(Command::Close { drain, done }) => {
                     waiting.push(done);
@@ -306,7 +307,7 @@ async fn run(hub: Rc<Hub>, listener: Listener, secret: Rc<Secret>, mut commands:
         tokio::select! {
             () = &mut drained => break,
             // Refused with a reason rather than left in the queue of the socket.
-            () = accept(&hub, &listener, &secret) => {}
+            _ = panics::catch(accept(&hub, &listener, &secret)) => {}
             Some(command) = commands.recv() => if let Command::Close { done, .. } = command {
                 waiting.push(done);
             },
@@ -328,13 +329,16 @@ async fn run(hub: Rc<Hub>, listener: Listener, secret: Rc<Secret>, mut commands:
 
 async fn accept(hub: &Rc<Hub>, listener: &Listener, secret: &Rc<Secret>) {
     match listener.accept().await {
-        Ok(stream) => match &hub.options.tls {
-            None => serve(hub, stream, secret),
-            Some(tls) => match stream.with_tls(tls) {
-                Ok(stream) => serve(hub, stream, secret),
-                Err(error) => tracing::warn!(%error, "cannot begin TLS"),
-            },
-        },
+        Ok(stream) => {
+            panics::may_happen(Place::Accept);
+            match &hub.options.tls {
+                None => serve(hub, stream, secret),
+                Some(tls) => match stream.with_tls(tls) {
+                    Ok(stream) => serve(hub, stream, secret),
+                    Err(error) => tracing::warn!(%error, "cannot begin TLS"),
+                },
+            }
+        }
         Err(error) => {
             // Out of descriptors or memory: spinning would not make any.
             tracing::warn!(%error, "cannot accept");

@@ -3,6 +3,7 @@
 use super::hub::Hub;
 use super::outbox::{Outbox, write_runs};
 use crate::handshake::Accepted;
+use crate::panics::{self, Place};
 use crate::transport::Stream;
 use bytes::Bytes;
 use daffi_protocol::ErrorCode;
@@ -183,12 +184,20 @@ impl Peer {
         } else if hub.is_over_budget() {
             hub.shed();
         } else if !self.is_writing.replace(true) {
-            tokio::task::spawn_local(Rc::clone(self).write_out(Rc::clone(hub)));
+            let (peer, hub) = (Rc::clone(self), Rc::clone(hub));
+            tokio::task::spawn_local(async move {
+                if panics::catch(Rc::clone(&peer).write_out(Rc::clone(&hub))).await.is_none() {
+                    peer.is_writing.set(false);
+                    hub.fail(&peer, ErrorCode::ConnectionLost);
+                    hub.settle();
+                }
+            });
         }
     }
 
     /// Writes what is kept as room comes, until nothing is left.
     async fn write_out(self: Rc<Self>, hub: Rc<Hub>) {
+        panics::may_happen(Place::WriteOut);
         let mut last_progress = Instant::now();
         while !self.is_gone.get() && self.queued() > 0 {
             match tokio::time::timeout(SLOW_AFTER.min(hub.options.stall), self.stream.writable()).await {

@@ -55,6 +55,11 @@ impl Assemblies {
         self.arriving.is_empty()
     }
 
+    /// Payloads that are arriving or wait to be taken, and the bytes reserved for them.
+    pub(super) fn held(&self) -> (usize, u64) {
+        (self.arriving.len() + self.ready.len(), self.reserved)
+    }
+
     /// Begins the payload that `header` announces.
     pub(super) fn begin(&mut self, header: &Header, extension: &[u8]) -> Result<(), ErrorCode> {
         let total = extension::total(extension).unwrap_or(0);

@@ -9,6 +9,7 @@ use crate::node::event::{self, Event};
 use crate::node::line::Line;
 use crate::node::outbox::Flushed;
 use crate::node::{Credentials, NodeOptions, Shared, Target};
+use crate::panics::{self, Place};
 use crate::socket::Socket;
 use crate::transport::{self, Address, Stream};
 use daffi_protocol::{ErrorCode, Header, Kind};
@@ -30,13 +31,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let left = left.map(|timeout| timeout.saturating_sub(started.elapsed()));
         let limit = left.unwrap_or(Duration::MAX).min(shared.options.handshake_timeout);
         let error = tokio::select! {
-            connected = connect(&shared, limit) => match connected {
-                Ok((line, pace)) => {
+            connected = panics::catch(connect(&shared, limit)) => match connected {
+                Some(Ok((line, pace))) => {
                     (attempt, was_connected) = (0, true);
-                    tend(&shared, line, pace).await;
+                    look_after(&shared, line, pace).await;
                     None
                 }
-                Err(error) => Some(error),
+                Some(Err(error)) => Some(error),
+                None => Some(panics::error()),
             },
             () = closing(&shared) => None,
         };
@@ -64,6 +66,7 @@ struct Pace {
 
 /// One attempt: the way there may take `limit`, and so may the handshake.
 async fn connect(shared: &Shared, limit: Duration) -> Result<(Arc<Line>, Pace), CoreError> {
+    panics::may_happen(Place::Connect);
     let options = &shared.options;
     // A host that answers nothing at all would be waited for as long as the system likes to.
     let (stream, secret) = tokio::time::timeout(limit, reach(options)).await.unwrap_or_else(|_| {
@@ -107,13 +110,24 @@ async fn open(address: &Address, options: &NodeOptions) -> Result<Stream, CoreEr
 }
 
 /// Looks after one connection until it ends, then tells JavaScript.
-async fn tend(shared: &Shared, line: Arc<Line>, pace: Pace) {
-    let mut watch = Watch::new(&line);
+async fn look_after(shared: &Shared, line: Arc<Line>, pace: Pace) {
+    if panics::catch(tend(shared, &line, pace)).await.is_none() {
+        let CoreError { code, message } = panics::error();
+        line.end(code, message);
+    }
+    let (code, message) =
+        line.reason.lock().clone().unwrap_or_else(|| (ErrorCode::ConnectionLost, "the connection ended".into()));
+    line.seal(event::frame(Event::Disconnected, code, &message));
+    shared.ring();
+}
+
+async fn tend(shared: &Shared, line: &Arc<Line>, pace: Pace) {
+    let mut watch = Watch::new(line);
     let mut ticks = tokio::time::interval((pace.heartbeat / 4).clamp(Duration::from_millis(5), MAX_TICK));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // A reader is registered for both: one reactor takes a descriptor once.
     let both = Interest::READABLE | Interest::WRITABLE;
-    let reader = if shared.options.inline { None } else { register(&line, both).ok() };
+    let reader = if shared.options.inline { None } else { register(line, both).ok() };
     let mut writer = None;
     while !line.has_ended() {
         let queued = line.has_unsent();
@@ -124,21 +138,17 @@ async fn tend(shared: &Shared, line: Arc<Line>, pace: Pace) {
             break;
         }
         if queued && writer.is_none() && reader.is_none() {
-            writer = register(&line, Interest::WRITABLE).ok();
+            writer = register(line, Interest::WRITABLE).ok();
         } else if !queued {
             writer = None;
         }
         tokio::select! {
             () = shared.wake.notified() => {}
-            () = write(shared, &line, reader.as_ref().or(writer.as_ref())), if queued => {}
-            () = read(shared, &line, reader.as_ref()), if reader.is_some() => {}
-            _ = ticks.tick() => watch.tick(shared, &line, pace),
+            () = write(shared, line, reader.as_ref().or(writer.as_ref())), if queued => {}
+            () = read(shared, line, reader.as_ref()), if reader.is_some() => {}
+            _ = ticks.tick() => watch.tick(shared, line, pace),
         }
     }
-    let (code, message) =
-        line.reason.lock().clone().unwrap_or_else(|| (ErrorCode::ConnectionLost, "the connection ended".into()));
-    line.seal(event::frame(Event::Disconnected, code, &message));
-    shared.ring();
 }
 
 async fn write(shared: &Shared, line: &Line, writer: Option<&AsyncFd<Watched>>) {
@@ -202,6 +212,7 @@ impl Watch {
     }
 
     fn tick(&mut self, shared: &Shared, line: &Line, pace: Pace) {
+        panics::may_happen(Place::Guard);
         let drains = line.drains.load(Ordering::Relaxed);
         let neglected = drains == self.drains && line.socket.is_readable();
         self.drains = drains;

@@ -74,6 +74,11 @@ impl Inbox {
         self.total_read
     }
 
+    /// Big payloads that are arriving or wait to be taken, and the bytes reserved for them.
+    pub(super) fn held(&self) -> (usize, u64) {
+        self.assemblies.held()
+    }
+
     /// The payload of a frame flagged [`flags::BIG`], once.
     pub fn take_big(&mut self, token: u32) -> Option<Vec<u8>> {
         self.assemblies.take(token)

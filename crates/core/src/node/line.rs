@@ -191,6 +191,13 @@ impl Line {
         self.inbox.lock().inbox.take_big(token)
     }
 
+    /// What it keeps for JavaScript: stashed batches and big payloads, and their bytes.
+    pub(super) fn held(&self) -> (usize, u64) {
+        let receiving = self.inbox.lock();
+        let (payloads, reserved) = receiving.inbox.held();
+        (receiving.stash.len() + payloads, receiving.stashed_bytes as u64 + reserved)
+    }
+
     /// All bytes read so far.
     pub(super) fn total_read(&self) -> u64 {
         self.inbox.lock().inbox.total_read()

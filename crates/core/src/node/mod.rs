@@ -117,6 +117,10 @@ pub struct Node {
 pub struct NodeStats {
     /// Bytes the socket has not taken yet.
     pub queued_bytes: u64,
+    /// Batches and big payloads that JavaScript has not taken yet.
+    pub live_buffers: u64,
+    /// Bytes of these, as reserved.
+    pub buffered_bytes: u64,
     /// Connections made so far.
     pub connections: u64,
 }
@@ -260,7 +264,10 @@ impl Node {
     /// Figures for people and tests.
     #[must_use]
     pub fn stats(&self) -> NodeStats {
+        let held = self.shared.lines.lock().iter().map(|line| line.held()).collect::<Vec<_>>();
         NodeStats {
+            live_buffers: held.iter().map(|(buffers, _)| *buffers as u64).sum(),
+            buffered_bytes: held.iter().map(|(_, bytes)| bytes).sum(),
             queued_bytes: self.newest().map_or(0, |line| line.outbox.lock().queued() as u64),
             connections: self.shared.connections.load(Ordering::Relaxed),
         }
