@@ -29,6 +29,8 @@ export interface Ending {
   readonly what: string
   /** The code of its error, or `value`. */
   readonly code: string
+  /** What its error says about whether it has run. */
+  readonly executed: string | undefined
   /** `performance.now()` of its end. */
   readonly at: number
 }
@@ -73,8 +75,9 @@ export async function knowsAll(g: FaultCaller, ...nodes: string[]): Promise<void
 export async function startAll(g: FaultCaller, node: Process, name: string, count: number): Promise<InFlight> {
   const endings: Promise<Ending>[] = []
   const watch = (what: string, promise: PromiseLike<unknown>): void => {
-    const end = (code: string): Ending => ({ what, code, at: performance.now() })
-    const failed = (error: unknown): Ending => end((error as { code?: string }).code ?? String(error))
+    const end = (code: string, executed?: string): Ending => ({ what, code, executed, at: performance.now() })
+    const failed = (error: { code?: string; executed?: string }): Ending =>
+      end(error.code ?? String(error), error.executed)
     endings.push(Promise.resolve(promise.then(() => end('value'), failed)))
   }
   const from = node.lines.length
@@ -108,7 +111,7 @@ export async function startAll(g: FaultCaller, node: Process, name: string, coun
   // Behind all of them: they are under way when this was answered.
   await g.node(name).call.add(1, 2)
   const taskFailed = new Promise<Ending>((settle) => {
-    task.onError(({ code }) => settle({ what: 'task', code, at: performance.now() }))
+    task.onError(({ code }) => settle({ what: 'task', code, executed: undefined, at: performance.now() }))
   })
   return { ended: Promise.all(endings), sourceEnded: () => hasEnded, task, taskFailed }
 }
@@ -138,8 +141,6 @@ export interface Measured {
   readonly failed: readonly string[]
   /** Milliseconds. */
   readonly p99: number
-  /** How much longer the caller took because it had to wait for a processor, from 1 to 5. */
-  readonly starved: number
 }
 
 /** As that of `innocents.ts`, also on a machine so busy that the first answers come together. */
@@ -154,17 +155,10 @@ export async function startInnocents(t: ExecutionContext, at: Place): Promise<In
 export async function startMeasured(t: ExecutionContext, at: Place): Promise<() => Promise<Measured>> {
   const caller = startProcess(t, 'fault-caller.mjs', [at])
   await caller.line('calling')
-  const times = (): [number, number] =>
-    readFileSync(`/proc/${caller.pid}/schedstat`, 'utf8').split(' ').map(Number) as [number, number]
-  const [ranBefore, waitedBefore] = times()
-  return async () => {
-    const [ran, waited] = times()
-    const report = JSON.parse(await caller.ask('end')) as Omit<Measured, 'starved'>
-    return { ...report, starved: Math.min(5, 1 + (waited - waitedBefore) / (ran - ranBefore)) }
-  }
+  return async () => JSON.parse(await caller.ask('end')) as Measured
 }
 
 /** The p99 that an innocent pair may have: so many times that of a `calm` moment, or 20 ms. */
-export function bearable(calm: Measured, measured: Measured, times: number): number {
-  return Math.max(times * calm.p99, 20) * measured.starved
+export function bearable(calm: Measured, times: number): number {
+  return Math.max(times * calm.p99, 20)
 }

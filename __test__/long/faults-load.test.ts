@@ -108,7 +108,7 @@ for (const transport of transports) {
       t.is(total, Math.ceil((256 * MIB) / block.length))
       for (const code of Object.keys(counts)) t.true(['none', 'ERR_OVERLOADED'].includes(code), code)
       atMost(t, 'memory of the controller grew by', frozen - before, 48, 'MiB')
-      atMost(t, 'p99 of the innocent pair', during.p99, bearable(calm, during, 2))
+      atMost(t, 'p99 of the innocent pair', during.p99, bearable(calm, 2))
       t.deepEqual(during.failed, [])
       t.is(await g.node('w1').call.add(1, 2), 3)
       await nothingLeft(t, g, 'w1')
