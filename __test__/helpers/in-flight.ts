@@ -13,11 +13,14 @@ interface FaultCallbacks extends Callbacks {
   holdAt(node: string): string
   tick(): void
   ticks(): number
+  keep(length: number, fill: number): void
+  kept(): Buffer
   swallow(bytes: Uint8Array): number
   delay(): { p99: number; max: number; min: number; rss: number }
   range(count: number): Generator<number>
   endless(): Generator<Buffer>
   doubled(items: Iterable<number>): AsyncGenerator<number>
+  take(item: unknown): void
   takeNone(item: unknown): void
   hangQuietly(): void
 }

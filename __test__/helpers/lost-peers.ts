@@ -65,7 +65,7 @@ function allEnded(
 }
 
 /** How many of 200 calls got an answer that is not their own, but late for another. */
-async function misdelivered(g: FaultCaller, node: string): Promise<number> {
+async function answersOfOthers(g: FaultCaller, node: string): Promise<number> {
   const calls = Array.from({ length: 200 }, (_, index) => g.node(node).call.add(index, 1).fg())
   return (await Promise.all(calls)).filter((sum, index) => sum !== index + 1).length
 }
@@ -153,7 +153,7 @@ export async function freezeNode(t: ExecutionContext, transport: Transport, hear
   const made = ticks(node) - before
   const possible = (performance.now() - thawed) / 20 + 2
   t.true(made <= possible, `${made} ticks after the thaw, ${possible} possible`)
-  figure(t, 'F4', 'answers of another call', await misdelivered(g, 'w1'), { exactly: 0 })
+  figure(t, 'F4', 'answers of another call', await answersOfOthers(g, 'w1'), { exactly: 0 })
   await node.line('tick', node.lines.length)
   t.true(await task.cancel())
   const { strayResponses } = (JSON.parse(await controller.ask('stats')) as { controller: { strayResponses: number } })
@@ -191,7 +191,7 @@ export async function freezeController(t: ExecutionContext, transport: Transport
   await knowsAll(g, 'w1', 'w2')
   t.is(await g.node('w1').call.add(1, 2), 3)
   figure(t, 'F5', 'calls are answered after it went on', performance.now() - thawed, { atMost: 3000 }, 'ms')
-  figure(t, 'F5', 'answers of another call', await misdelivered(g, 'w2'), { exactly: 0 })
+  figure(t, 'F5', 'answers of another call', await answersOfOthers(g, 'w2'), { exactly: 0 })
   t.is(events.at(-1), 'connected')
   t.true(await task.cancel())
   await nothingLeft(t, g, 'w1')
@@ -235,7 +235,7 @@ export async function killController(t: ExecutionContext, transport: Transport):
   t.is(await g.node('w1').call.add(1, 2), 3)
   figure(t, 'F2', '10 nodes back and a call answered', performance.now() - listening, { atMost: 2000 }, 'ms')
   t.deepEqual([...new Set(events)].toSorted(), ['ERR_CONNECTION_LOST', 'connected'])
-  figure(t, 'F2', 'answers of another call', await misdelivered(g, 'w1'), { exactly: 0 })
+  figure(t, 'F2', 'answers of another call', await answersOfOthers(g, 'w1'), { exactly: 0 })
   t.is(task.status, 'active')
   t.true(((await task.info())?.runs ?? 0) >= during)
   t.true(await task.cancel())
