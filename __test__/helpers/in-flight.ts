@@ -11,13 +11,19 @@ export const beats = { heartbeat: { interval: 200, dead: 600 }, reconnect: { min
 /** What `fixtures/fault-node.mjs` registers. */
 interface FaultCallbacks extends Callbacks {
   holdAt(node: string): string
+  holdShortly(node: string, ms: number): number
   tick(): void
   ticks(): number
+  stamp(label: string): void
+  stamps(label: string): number[]
+  wallClock(): number
   keep(length: number, fill: number): void
   kept(): Buffer
   swallow(bytes: Uint8Array): number
   delay(): { p99: number; max: number; min: number; rss: number }
+  leftMemory(): { heap: number; rss: number }
   range(count: number): Generator<number>
+  rangeLater(count: number): AsyncGenerator<{ at: number; text: string }>
   endless(): Generator<Buffer>
   doubled(items: Iterable<number>): AsyncGenerator<number>
   take(item: unknown): void
