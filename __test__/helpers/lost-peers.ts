@@ -290,7 +290,7 @@ export async function killControllerOfMany(t: ExecutionContext, transport: Trans
   const perProcess = 100
   const { at, controller } = await startController(t, await freshPlace(t, transport), defaultBeats)
   const crowds = Array.from({ length: count / perProcess }, (_, index) =>
-    startProcess(t, 'fault-crowd.mjs', [at, perProcess, `crowd ${index}`]),
+    startProcess(t, 'fault-crowd.mjs', [at, perProcess, index]),
   )
   await Promise.all(crowds.map((crowd) => crowd.line(`crowd ${perProcess}`)))
   const g = (await startGlobal(t, at)) as unknown as Global<{ crowdSize(): number }>
