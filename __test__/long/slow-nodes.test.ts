@@ -47,7 +47,8 @@ for (const transport of transports) {
       t.is(await g.node('w1').call.add(restart, 1), restart + 1)
       slowest = Math.max(slowest, performance.now() - listening)
       t.true(ticks() > before, 'the task went on')
-      if (restart === 10) early = await g.node('w1').call.leftMemory()
+      // What the compiler and the allocator keep has come by then.
+      if (restart === RESTARTS / 2) early = await g.node('w1').call.leftMemory()
       await sleep(2000 - (performance.now() - begun))
     }
     clearInterval(timer)
@@ -63,8 +64,8 @@ for (const transport of transports) {
     figure(t, 'F15', 'slowest first answer after a restart', slowest, { atMost: 2000 }, 'ms')
     figure(t, 'F15', 'ids left', g.stats().node?.liveCalls ?? -1, { exactly: 0 })
     const late = await g.node('w1').call.leftMemory()
-    figure(t, 'F15', 'the node grew by in the last 40 restarts', late.rss - early.rss, { atMost: 4 }, 'MiB')
-    figure(t, 'F15', 'its heap grew by in the last 40 restarts', late.heap - early.heap, { atMost: 1 }, 'MiB')
+    figure(t, 'F15', 'the node grew by in the second half', late.rss - early.rss, { atMost: 2 }, 'MiB')
+    figure(t, 'F15', 'its heap grew by in the second half', late.heap - early.heap, { atMost: 0.5 }, 'MiB')
     t.is(node.lines.filter((line) => line.startsWith('disconnected')).length, RESTARTS)
     t.true(await task.cancel())
   })
