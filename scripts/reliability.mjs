@@ -74,4 +74,6 @@ function lineOf(row, figures) {
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
 }
 
-const nameOf = (file) => file.replace(/^(__test__|crates)\//, '').replace(/\.test\.ts$/, '')
+function nameOf(file) {
+  return file.replace(/^(__test__|crates)\//, '').replace(/\.test\.ts$/, '')
+}

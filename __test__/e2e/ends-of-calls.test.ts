@@ -106,6 +106,7 @@ for (const transport of transports) {
     const { g, node, innocents } = await startLeaving(t, transport)
     const lost = startWork(g)
     const task = await g.node('w1').call.tick().period({ interval: 20 })
+    const taskLost = new Promise<string>((settle) => task.onError(({ code }) => settle(code)))
     await node.line('tick')
     const begun = performance.now()
     const stopped = node.ask('stop')
@@ -126,14 +127,14 @@ for (const transport of transports) {
     figure(t, 'F13', 'stopped', performance.now() - begun, { atMost: 1500 }, 'ms')
     const { code, at } = await node.ended
     t.is(code, 0)
-    t.is(task.status, 'lost')
+    t.deepEqual([await taskLost, task.status], ['ERR_NODE_LOST', 'lost'])
     t.log(`its process ended after ${(at - begun).toFixed(0)} ms`)
     await innocents.unharmed(t, 'F13')
   })
 
   test.serial(`what a stopping node cannot finish in time ends typed, over ${transport}`, async (t) => {
     const { g, node, innocents } = await startLeaving(t, transport, { drainTimeout: 300 })
-    const { ended, sourceEnded, task } = await startAll(g, node, 'w1', 20)
+    const { ended, sourceEnded, task, taskFailed } = await startAll(g, node, 'w1', 20)
     const begun = performance.now()
     const stopped = node.ask('stop')
     const endings = await ended
@@ -143,6 +144,7 @@ for (const transport of transports) {
     for (const { code } of endings) t.true(['ERR_NODE_LOST', 'ERR_DRAINING'].includes(code), code)
     await stopped
     t.is((await node.ended).code, 0)
+    t.is((await taskFailed).code, 'ERR_NODE_LOST')
     t.deepEqual([sourceEnded(), task.status], [true, 'lost'])
     await innocents.unharmed(t, 'F13')
   })
