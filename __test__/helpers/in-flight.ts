@@ -150,6 +150,8 @@ export interface Measured {
   readonly failed: readonly string[]
   /** Milliseconds. */
   readonly p99: number
+  /** How much longer the caller took because it had to wait for a processor, from 1 to 5. */
+  readonly starved: number
 }
 
 /** As that of `innocents.ts`, also on a machine so busy that the first answers come together. */
@@ -164,10 +166,20 @@ export async function startInnocents(t: ExecutionContext, at: Place): Promise<In
 export async function startMeasured(t: ExecutionContext, at: Place): Promise<() => Promise<Measured>> {
   const caller = startProcess(t, 'fault-caller.mjs', [at])
   await caller.line('calling')
-  return async () => JSON.parse(await caller.ask('end')) as Measured
+  const times = (): [number, number] =>
+    readFileSync(`/proc/${caller.pid}/schedstat`, 'utf8').split(' ').map(Number) as [number, number]
+  const [ranBefore, waitedBefore] = times()
+  return async () => {
+    const [ran, waited] = times()
+    const report = JSON.parse(await caller.ask('end')) as Omit<Measured, 'starved'>
+    return { ...report, starved: Math.min(5, 1 + (waited - waitedBefore) / (ran - ranBefore)) }
+  }
 }
 
-/** The p99 that an innocent pair may have: so many times that of a `calm` moment, or 20 ms. */
-export function bearable(calm: Measured, times: number): number {
-  return Math.max(times * calm.p99, 20)
+/**
+ * The p99 that an innocent pair may have: so many times that of a `calm` moment, or 20 ms, and more if it had to wait longer
+ * for a processor than then.
+ */
+export function bearable(calm: Measured, measured: Measured, times: number): number {
+  return Math.max(times * calm.p99, 20) * Math.max(1, measured.starved / calm.starved)
 }

@@ -56,7 +56,7 @@ export async function sendMutated(t: ExecutionContext, transport: Transport | 't
   const answered = JSON.parse(await controller.ask('stats')) as { controller: object }
   figure(t, 'R2', `crashes after ${count} mutated frames`, answered.controller === null ? 1 : 0, { exactly: 0 })
   figure(t, 'R2', 'failed calls of the innocent pair', during.failed.length, { exactly: 0 })
-  figure(t, 'R2', 'p99 of the innocent pair', during.p99, { atMost: bearable(calm, 2) }, 'ms')
+  figure(t, 'R2', 'p99 of the innocent pair', during.p99, { atMost: bearable(calm, during, 2) }, 'ms')
 }
 
 function mutated(random: (below: number) => number): Buffer {

@@ -108,7 +108,7 @@ export async function floodFrozen(
   const lost = isGivenUp ? ['ERR_NODE_LOST', 'ERR_NO_SUCH_NODE'] : []
   for (const code of Object.keys(counts)) t.true(['none', 'ERR_OVERLOADED', ...lost].includes(code), code)
   figure(t, 'F8', `the controller grew by, of ${mib} MiB`, grown, { atMost: 48 }, 'MiB')
-  figure(t, 'F8', 'p99 of the innocent pair', during.p99, { atMost: bearable(calm, 2) }, 'ms')
+  figure(t, 'F8', 'p99 of the innocent pair', during.p99, { atMost: bearable(calm, during, 2) }, 'ms')
   figure(t, 'F8', 'failed calls of the innocent pair', during.failed.length, { exactly: 0 })
   if (isGivenUp) {
     await node.line('connected', from)
