@@ -172,7 +172,8 @@ export async function startMeasured(t: ExecutionContext, at: Place): Promise<() 
   return async () => {
     const [ran, waited] = times()
     const report = JSON.parse(await caller.ask('end')) as Omit<Measured, 'starved'>
-    return { ...report, starved: Math.min(5, 1 + (waited - waitedBefore) / (ran - ranBefore)) }
+    // It may not have run at all in between.
+    return { ...report, starved: Math.min(5, 1 + (waited - waitedBefore) / Math.max(1, ran - ranBefore)) }
   }
 }
 
