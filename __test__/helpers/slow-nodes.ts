@@ -80,7 +80,9 @@ export async function floodFrozen(
 ): Promise<void> {
   const { at, controller, node, g } = await start(t, transport)
   await startWorker(t, { ...at, processName: 'innocent worker' })
-  const calm = await (await startMeasured(t, at))()
+  const endCalm = await startMeasured(t, at)
+  await sleep(500)
+  const calm = await endCalm()
   const { ended, sourceEnded, task } = await startAll(g, node, 'w1', 1)
   const before = memoryOf(controller)
   const most = watchMemory(t, controller)
