@@ -1,43 +1,58 @@
 // Runs the tests of every kind and ends with one line that sums them: `N passed, N failed`.
+import { crateFileOf, Measurements, testOf } from './figures.mjs'
+import { COMMANDS } from './promises.mjs'
 import { CommandError, cargoLocked, run } from './run.mjs'
 import { main, setup } from './setup.mjs'
 import { filesUnder } from './stamp.mjs'
 
-/** A kind of test: name, the program, and how a line of its output counts. */
+/** A kind of test: its name, and what runs it with more arguments and tells how many passed. */
 const RUNNERS = {
   rust: testRust,
   types: testTypes,
   ts: testTs,
 }
 
-/** How often `test:long` repeats the suite: a race that shows once in ten runs has a good chance to show here. */
-const LONG_ROUNDS = 10
+/** How often `test:long` repeats the suite: a race that shows seldom has a better chance to show here. */
+const LONG_ROUNDS = 3
+/** Generated cases of each property in `test:long`. */
+const LONG_CASES = '20000'
+/** Simulations of a network that fails, in `test:long`. */
+const LONG_SIMULATIONS = '1000'
 
-/** Faults and load under which figures are measured: too long, and too near to the machine's limits, for each change. */
+/** Faults and load that take long, or need the machine for themselves: too much for each change. */
 const LONG_TESTS = '__test__/long/ava.config.mjs'
-
-/** Those that are large, and not the better for being repeated: `test:long` runs them once. */
-const LARGE_TESTS = '__test__/long/once/ava.config.mjs'
 
 await main(async () => {
   const [kind = 'all', ...rest] = process.argv.slice(2).filter((argument) => argument !== '--')
   const known = kind in RUNNERS
-  const kinds = known ? [kind] : Object.keys(RUNNERS)
-  const more = known ? rest : []
   const long = kind === 'long'
+  const more = known || long ? rest : []
   if (!known && !long && kind !== 'all') throw new Error(`no tests of the kind ${kind}: rust, ts, types or long`)
   const sum = { passed: 0, failed: 0 }
   if (!(await isSetUp(kind))) {
     console.log('0 passed, 1 failed')
     return 1
   }
-  for (let round = 0; round < (long ? LONG_ROUNDS : 1); round++) {
-    for (const name of kinds) add(sum, await timed(name, () => RUNNERS[name](more, long)))
-  }
-  if (long) add(sum, await timed('large', testLarge))
+  const steps = long
+    ? longSteps(more)
+    : (known ? [kind] : Object.keys(RUNNERS)).map((name) => [name, RUNNERS[name], more])
+  for (const [name, runner, args] of steps) add(sum, await timed(name, () => runner(args)))
   console.log(`${sum.passed} passed, ${sum.failed} failed`)
   return sum.failed === 0 && sum.passed > 0 ? 0 : 1
 })
+
+/** The long tests, then the suite's again and again; with files or options in `more`, the long tests of those alone. */
+function longSteps(more) {
+  const long = ['long', (args) => testTs(args, { config: LONG_TESTS }), more]
+  if (more.length > 0) return [long]
+  const rounds = Array.from({ length: LONG_ROUNDS }, (_, round) => [
+    `ts (round ${round + 1} of ${LONG_ROUNDS})`,
+    testTs,
+    [],
+  ])
+  const properties = (args) => testRust(args, { PROPTEST_CASES: LONG_CASES, DAFFI_SIMULATIONS: LONG_SIMULATIONS })
+  return [long, [`rust (${LONG_CASES} cases of each property)`, properties, []], ...rounds]
+}
 
 async function isSetUp(kind) {
   try {
@@ -68,45 +83,52 @@ async function timed(name, test) {
   return count
 }
 
-async function testRust(more, long) {
+async function testRust(more, env = {}) {
   const count = { passed: 0, failed: 0 }
+  const measured = new Measurements(COMMANDS.PR)
+  let [file, title, isShown] = ['', '', false]
   const onLine = (line) => {
     const result = /^test result: .* (\d+) passed; (\d+) failed;/.exec(line)
     if (result) add(count, { passed: Number(result[1]), failed: Number(result[2]) })
+    if (/^\s+Running /.test(line)) file = crateFileOf(line)
+    // What passing tests print: their figures alone are told.
+    if (line === 'successes:') isShown = true
+    else if (line === 'failures:' || result) isShown = false
+    if (isShown) {
+      title = /^---- (\S+) stdout ----$/.exec(line)?.[1] ?? title
+      if (measured.take(line, file, title)) console.log(`#   ${line.trim()}`)
+      return
+    }
     const compiling = /^\s+Compiling /.test(line)
     if (compiling ? isDue() : inFailure(line) || /^\s+(Running|Doc-tests) |^test /.test(line)) console.log(line)
   }
   const inFailure = block(/^(---- |failures:|error|warning)/, /^(test |\s+(Compiling|Running|Doc-tests) )/)
   const isDue = every(5000)
-  const env = { ...(long ? { PROPTEST_CASES: '20000', DAFFI_SIMULATIONS: '1000' } : {}), CARGO_TERM_COLOR: 'never' }
-  const args = ['test', '--workspace', ...cargoLocked, '--no-fail-fast', ...more]
-  return settled(count, run('cargo test', 'cargo', args, { onLine, env }))
+  const args = ['test', '--workspace', ...cargoLocked, '--no-fail-fast', ...more, '--', '--show-output']
+  await settled(count, run('cargo test', 'cargo', args, { onLine, env: { ...env, CARGO_TERM_COLOR: 'never' } }))
+  measured.save('rust', more.length === 0 && count.failed === 0)
+  return count
 }
 
-async function testTs(more, long) {
-  const { count, options } = tapOutput()
-  await settled(count, run('ava', 'ava', ['--tap', ...more], options))
-  return long ? settled(count, run('ava', 'ava', ['--tap', '--config', LONG_TESTS], options)) : count
-}
-
-async function testLarge() {
-  const { count, options } = tapOutput()
-  return settled(count, run('ava', 'ava', ['--tap', '--config', LARGE_TESTS], options))
-}
-
-/** Counts what a runner tells line by line, and shows what a person wants to see of it. */
-function tapOutput() {
+async function testTs(more, { config } = {}) {
   const count = { passed: 0, failed: 0 }
+  const measured = new Measurements(config === undefined ? COMMANDS.PR : COMMANDS.N)
+  let test = null
   const inFailure = block(/^not ok /, /^ok /)
   const onLine = (line) => {
     if (/^(ok|not ok) \d+ /.test(line) && !/ # (SKIP|TODO)/.test(line)) {
       count[line.startsWith('ok') ? 'passed' : 'failed'] += 1
     }
+    if (/^(ok|not ok) /.test(line)) test = line.startsWith('ok') ? testOf(line.replace(/^ok \d+ - /, ''), more) : null
+    else if (test !== null && line.startsWith('#')) measured.take(line, test.file, test.title)
     if (inFailure(line)) console.log(line)
     else if (line.startsWith('ok ')) console.log(line.replace(/^ok \d+ - /, 'ok  '))
     else if (/^\s*#/.test(line)) console.log(line)
   }
-  return { count, options: { onLine, env: { FORCE_COLOR: '0' } } }
+  const args = ['--tap', ...(config === undefined ? [] : ['--config', config]), ...more]
+  await settled(count, run('ava', 'ava', args, { onLine, env: { FORCE_COLOR: '0' } }))
+  measured.save(config === undefined ? 'ts' : 'long', more.length === 0 && count.failed === 0)
+  return count
 }
 
 async function testTypes() {

@@ -119,3 +119,13 @@ test('an item that cannot travel names the call and its number', async (t) => {
     message: 'take(): items[1].save is a function',
   })
 })
+
+test('a generator that a node does not expose, or not yet, has no candidate', async (t) => {
+  const g = await start(t)
+  for (const node of [undefined, 'b']) {
+    const error = await t.throwsAsync(
+      async () => await g.as<{ missing(): Generator<number> }>().call.missing().stream({ node }),
+    )
+    t.like(error, { code: 'ERR_NO_CANDIDATE', executed: 'no' }, node)
+  }
+})

@@ -1,7 +1,16 @@
 import { setMaxListeners } from 'node:events'
 import { existsSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
-import { atMost } from '../helpers/figures.js'
+import { atMost, figure } from '../helpers/figures.js'
+import {
+  type FaultCaller,
+  knowsAll,
+  startAll,
+  startCaller,
+  startFaultNode,
+  startInnocents,
+} from '../helpers/in-flight.js'
+import type { Innocents } from '../helpers/innocents.js'
 import {
   codeOf,
   freshPlace,
@@ -51,40 +60,113 @@ function abortMany(): AbortController {
   return aborting
 }
 
+/** A node with everything that `fault-node.mjs` can do, its controller, and a caller. */
+async function startLeaving(
+  t: ExecutionContext,
+  transport: 'tcp' | 'unix',
+  more: object = {},
+): Promise<{ at: Place; controller: Process; node: Process; g: FaultCaller; innocents: Innocents }> {
+  const place = await freshPlace(t, transport)
+  const own = { ...place, ...more, initController: true, initNode: false }
+  const { at, worker: controller } = await startWorker(t, own)
+  const innocents = await startInnocents(t, at)
+  const node = await startFaultNode(t, { ...at, ...more, processName: 'w1' })
+  const g = await startCaller(t, at)
+  await knowsAll(g, 'w1')
+  return { at, controller, node, g, innocents }
+}
+
+/** 20 calls of a second, a broadcast that takes as long and a long stream, all of which end well; how many did not. */
+function startWork(g: FaultCaller): () => Promise<number> {
+  const calls = Array.from({ length: 20 }, () => g.node('w1').call.sleep(1000).fg())
+  const broadcast = g.call.holdShortly('w1', 1000).broadcast({ returnResult: true })
+  const items = async (): Promise<number> => {
+    let count = 0
+    for await (const { at } of g.call.rangeLater(20_000).stream({ node: 'w1' })) if (at === count) count++
+    return count
+  }
+  const stream = items()
+  return async () => {
+    const slept = await Promise.allSettled(calls)
+    const results: Record<string, unknown> = await broadcast.then(
+      (values) => values,
+      () => ({}),
+    )
+    const outcomes = [
+      ...slept.map((one) => one.status === 'fulfilled' && one.value === 1000),
+      results['w1'] === 1000,
+      (await stream.catch(() => 0)) === 20_000,
+    ]
+    return outcomes.filter((isWell) => !isWell).length
+  }
+}
+
 for (const transport of transports) {
-  test.serial(`a node that stops finishes its running calls and takes no new ones, over ${transport}`, async (t) => {
-    const { g, worker } = await startTrio(t, transport)
-    const running = Array.from({ length: 20 }, () => g.call.sleep(600).fg())
-    await g.call.add(1, 2)
+  test.serial(`a node that stops finishes what runs and takes nothing new, over ${transport}`, async (t) => {
+    const { g, node, innocents } = await startLeaving(t, transport)
+    const lost = startWork(g)
+    const task = await g.node('w1').call.tick().period({ interval: 20 })
+    const taskLost = new Promise<string>((settle) => task.onError(({ code }) => settle(code)))
+    await node.line('tick')
     const begun = performance.now()
-    const stopped = worker.ask('stop')
-    let refusal = 'none'
-    while (refusal === 'none') refusal = await codeOf(g.node('worker').call.add(1, 2))
-    t.true(['ERR_DRAINING', 'ERR_NO_CANDIDATE', 'ERR_NO_SUCH_NODE'].includes(refusal), refusal)
-    t.deepEqual(await Promise.all(running), new Array<number>(20).fill(600))
+    const stopped = node.ask('stop')
+    let refusal: { code?: string; executed?: string } | null = null
+    while (refusal === null)
+      refusal = await g
+        .node('w1')
+        .call.add(1, 2)
+        .fg()
+        .then(
+          () => null,
+          (error) => error as object,
+        )
+    t.true(['ERR_DRAINING', 'ERR_NO_CANDIDATE', 'ERR_NO_SUCH_NODE'].includes(refusal.code ?? ''), refusal.code)
+    t.is(refusal.executed, 'no')
+    figure(t, 'F13', 'calls, broadcasts and streams lost', await lost(), { exactly: 0 })
     await stopped
-    atMost(t, 'stopped', performance.now() - begun, 1100)
-    const { code, at } = await worker.ended
+    figure(t, 'F13', 'stopped', performance.now() - begun, { atMost: 1500 }, 'ms')
+    const { code, at } = await node.ended
     t.is(code, 0)
-    atMost(t, 'process ended after the begin of the stop', at - begun, 1400)
+    t.deepEqual([await taskLost, task.status], ['ERR_NODE_LOST', 'lost'])
+    t.log(`its process ended after ${(at - begun).toFixed(0)} ms`)
+    await innocents.unharmed(t, 'F13')
+  })
+
+  test.serial(`what a stopping node cannot finish in time ends typed, over ${transport}`, async (t) => {
+    const { g, node, innocents } = await startLeaving(t, transport, { drainTimeout: 300 })
+    const { ended, sourceEnded, task, taskFailed } = await startAll(g, node, 'w1', 20)
+    const begun = performance.now()
+    const stopped = node.ask('stop')
+    const endings = await ended
+    const last = Math.max(...endings.map(({ at }) => at)) - begun
+    figure(t, 'F13', 'last to end at a drain timeout of 300 ms', last, { atLeast: 250, atMost: 550 }, 'ms')
+    t.log([...new Set(endings.map(({ what, code }) => `${what}: ${code}`))])
+    for (const { code } of endings) t.true(['ERR_NODE_LOST', 'ERR_DRAINING'].includes(code), code)
+    await stopped
+    t.is((await node.ended).code, 0)
+    t.is((await taskFailed).code, 'ERR_NODE_LOST')
+    t.deepEqual([sourceEnded(), task.status], [true, 'lost'])
+    await innocents.unharmed(t, 'F13')
   })
 
   test.serial(
     `a controller that stops lets running calls finish and leaves no socket file, over ${transport}`,
     async (t) => {
-      const { g, at, controller } = await startTrio(t, transport)
-      const running = Array.from({ length: 20 }, () => g.call.sleep(600).fg())
+      const { g, at, controller, node } = await startLeaving(t, transport)
+      const lost = startWork(g)
       const gone = new Promise<{ code: string; message: string }>((resolve) => g.once('disconnected', resolve))
-      await g.call.add(1, 2)
+      await g.node('w1').call.add(1, 2)
       const begun = performance.now()
       await controller.ask('stop')
-      atMost(t, 'stopped', performance.now() - begun, 1100)
-      t.deepEqual(await Promise.all(running), new Array<number>(20).fill(600))
+      figure(t, 'F14', 'stopped', performance.now() - begun, { atMost: 1500 }, 'ms')
+      figure(t, 'F14', 'calls, broadcasts and streams lost', await lost(), { exactly: 0 })
       t.is((await controller.ended).code, 0)
-      if (at.unixSockPath !== undefined) t.false(existsSync(at.unixSockPath))
+      const left = at.unixSockPath !== undefined && existsSync(at.unixSockPath) ? 1 : 0
+      figure(t, 'F14', 'socket files left', left, { exactly: 0 })
       const { code, message } = await gone
       t.is(code, 'ERR_CONTROLLER_STOPPED')
       t.is(message, 'The controller has stopped. The node reconnects when a controller is back.')
+      await node.line('disconnected ERR_CONTROLLER_STOPPED')
     },
   )
 

@@ -1,4 +1,4 @@
-/** Load and leaks, in the size that fits each change; `__test__/long/once/load.test.ts` has the rest. */
+/** Load and leaks, in the size that fits each change; `__test__/long/load.test.ts` has the rest. */
 import test from 'ava'
 import { endAll } from '../helpers/endings.js'
 import { figure } from '../helpers/figures.js'

@@ -1,17 +1,29 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { startInnocents } from '../helpers/innocents.js'
-import { atMost } from '../helpers/figures.js'
-import { freshPlace, type Place, type Process, startGlobal, startWorker, transports } from '../helpers/process.js'
+import { figure } from '../helpers/figures.js'
+import { memoryOf } from '../helpers/in-flight.js'
+import { sendMutated } from '../helpers/mutated-frames.js'
+import {
+  freshPlace,
+  type Place,
+  type Process,
+  repository,
+  startGlobal,
+  startWorker,
+  transports,
+} from '../helpers/process.js'
 import { connectRaw, control, frame, header, Kind, PREAMBLE, type RawPeer, unpack } from '../helpers/raw-peer.js'
+import { crowdHandshakes } from '../helpers/slow-handshakes.js'
 
 const FRAME_TOO_LARGE = 17
 const PROTOCOL = 16
 const UNAUTHORIZED = 12
 /** How long the controllers of these tests wait for a handshake. */
 const HANDSHAKE_MS = 300
-const LENGTHS = [0xffff_ffff, 0x7fff_ffff, 256 * 1024 + 4096 + 1]
+const LENGTHS = [0, 0xffff_ffff, 0x7fff_ffff, 256 * 1024 + 4096 + 1]
 
 async function startController(
   t: ExecutionContext,
@@ -33,17 +45,21 @@ function refusal(peer: RawPeer): number {
   return 0
 }
 
-async function closedWithin(
-  t: ExecutionContext,
-  what: string,
-  peer: RawPeer,
-  bytes: Buffer | string,
-  limit: number,
-): Promise<void> {
+/** Milliseconds from these bytes to the close. */
+async function untilClosed(peer: RawPeer, bytes: Buffer | string): Promise<number> {
   const begun = performance.now()
   peer.send(bytes)
-  atMost(t, `${what} closed`, (await peer.closed) - begun, limit)
+  return (await peer.closed) - begun
 }
+
+const strangers = (): [string, Buffer | string][] => [
+  ['HTTP GET', 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+  ['HTTP POST', `POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"a":"b"}`],
+  ['TLS ClientHello', tlsClientHello],
+  ['SSH banner', 'SSH-2.0-OpenSSH_9.6\r\n'],
+  ['64 KiB of zeros', Buffer.alloc(64 * 1024)],
+  ['64 KiB of 0xff', Buffer.alloc(64 * 1024, 0xff)],
+]
 
 const tlsClientHello = Buffer.concat([
   Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03]),
@@ -54,22 +70,14 @@ for (const transport of transports) {
   test.serial(`peers of another protocol are closed within 100 ms and disturb nobody, over ${transport}`, async (t) => {
     const { at } = await startController(t, transport)
     const innocents = await startInnocents(t, at)
-    const strangers: [string, Buffer | string][] = [
-      ['HTTP GET', 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'],
-      ['HTTP POST', `POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"a":"b"}`],
-      ['TLS ClientHello', tlsClientHello],
-      ['SSH banner', 'SSH-2.0-OpenSSH_9.6\r\n'],
-      ['64 KiB of zeros', Buffer.alloc(64 * 1024)],
-      ['64 KiB of 0xff', Buffer.alloc(64 * 1024, 0xff)],
-    ]
-    for (const [what, bytes] of strangers) {
+    for (const [what, bytes] of strangers()) {
       const peer = await connectRaw(t, at)
-      await closedWithin(t, what, peer, bytes, 100)
+      figure(t, 'R7', `${what} is closed`, await untilClosed(peer, bytes), { atMost: 100 }, 'ms')
       // TLS alone hears that there is none: an alert of seven bytes, so that its node does not try for ever.
       const told = what === 'TLS ClientHello' && transport === 'tcp' ? '15030300020246' : ''
       t.is(peer.received.toString('hex'), told, `${what} was told something else`)
     }
-    await innocents.unharmed(t)
+    await innocents.unharmed(t, 'R7')
   })
 
   test.serial(
@@ -77,27 +85,23 @@ for (const transport of transports) {
     async (t) => {
       const { at, controller } = await startController(t, transport)
       const innocents = await startInnocents(t, at)
-      const memory = async (): Promise<number> => Number(await controller.ask('memory'))
-      const before = await memory()
+      const before = memoryOf(controller)
+      let slowest = 0
       for (const length of LENGTHS) {
         const early = await connectRaw(t, at)
         const bytes = Buffer.concat([PREAMBLE, header({ kind: Kind.Hello, bodyLen: length })])
-        await closedWithin(t, `length ${length} before the proof`, early, bytes, 100)
-        t.is(refusal(early), FRAME_TOO_LARGE)
+        slowest = Math.max(slowest, await untilClosed(early, bytes))
+        t.is(refusal(early), length === 0 ? PROTOCOL : FRAME_TOO_LARGE)
 
         const late = await connectRaw(t, at)
         await late.shake(`late ${length}`)
-        await closedWithin(
-          t,
-          `length ${length} after the proof`,
-          late,
-          header({ kind: Kind.Request, bodyLen: length }),
-          100,
-        )
-        t.is(refusal(late), FRAME_TOO_LARGE)
+        const kind = length === 0 ? Kind.Register : Kind.Request
+        slowest = Math.max(slowest, await untilClosed(late, header({ kind, bodyLen: length })))
+        t.is(refusal(late), length === 0 ? PROTOCOL : FRAME_TOO_LARGE)
       }
-      atMost(t, 'memory of the controller grew by', ((await memory()) - before) / 2 ** 20, 1, 'MiB')
-      await innocents.unharmed(t)
+      figure(t, 'R3', 'a node that announces it is closed', slowest, { atMost: 100 }, 'ms')
+      figure(t, 'R3', 'the controller grew by', memoryOf(controller) - before, { atMost: 1 }, 'MiB')
+      await innocents.unharmed(t, 'R3')
     },
   )
 
@@ -112,9 +116,10 @@ for (const transport of transports) {
       ['a hello of another role', control(Kind.Hello, { version: 1, role: 'admin', nonce: randomBytes(32) })],
       ['an unknown kind', frame({ kind: 99 })],
     ]
+    let slowest = 0
     for (const [what, bytes] of early) {
       const peer = await connectRaw(t, at)
-      await closedWithin(t, what, peer, Buffer.concat([PREAMBLE, bytes]), 100)
+      slowest = Math.max(slowest, await untilClosed(peer, Buffer.concat([PREAMBLE, bytes])))
       t.is(refusal(peer), PROTOCOL, what)
     }
     const late: [string, Buffer][] = [
@@ -127,36 +132,15 @@ for (const transport of transports) {
     for (const [what, bytes] of late) {
       const peer = await connectRaw(t, at)
       await peer.shake(what)
-      await closedWithin(t, what, peer, bytes, 100)
+      slowest = Math.max(slowest, await untilClosed(peer, bytes))
       t.is(refusal(peer), PROTOCOL, what)
     }
-    await innocents.unharmed(t)
+    figure(t, 'R9', 'who sends out of order is closed', slowest, { atMost: 100 }, 'ms')
+    await innocents.unharmed(t, 'R9')
   })
 
-  test.serial(
-    `silent and slow peers are closed when the time for the handshake is over, over ${transport}`,
-    async (t) => {
-      const { at } = await startController(t, transport)
-      const innocents = await startInnocents(t, at)
-      const begun = performance.now()
-      const silent = await Promise.all(Array.from({ length: 50 }, () => connectRaw(t, at)))
-      const slow = await Promise.all(Array.from({ length: 50 }, () => connectRaw(t, at)))
-      const trickled = Buffer.concat([PREAMBLE, header({ kind: Kind.Hello, bodyLen: 100 }), Buffer.alloc(100, 0x81)])
-      let sent = 0
-      const timer = setInterval(() => {
-        for (const peer of slow) peer.send(trickled.subarray(sent, sent + 1))
-        sent++
-      }, 20)
-      t.teardown(() => clearInterval(timer))
-      const call = await startGlobal(t, { ...at, processName: 'late comer' })
-      const connected = performance.now()
-      t.is(await call.node('innocent worker').call.add(1, 2), 3)
-      atMost(t, 'first call of a node that came meanwhile', performance.now() - connected, 100)
-      const ends = await Promise.all([...silent, ...slow].map((peer) => peer.closed))
-      atMost(t, 'last of 100 closed', Math.max(...ends) - begun, HANDSHAKE_MS + 500)
-      t.true(Math.min(...ends) - begun >= HANDSHAKE_MS - 50)
-      await innocents.unharmed(t)
-    },
+  test.serial(`silent and slow peers are closed when the time for the handshake is over, over ${transport}`, (t) =>
+    crowdHandshakes(t, transport, { count: 200, deadlineMs: 1000, byteMs: 100 }),
   )
 
   test.serial(`answers to nobody are dropped and counted, and reach no caller, over ${transport}`, async (t) => {
@@ -182,49 +166,33 @@ for (const transport of transports) {
     t.true((welcome.node as number) > 0)
     t.is(await pending, 200)
     const stats = JSON.parse(await controller.ask('stats')) as { controller: { strayResponses: number } }
-    t.is(stats.controller.strayResponses, 64 * 3 * 6)
+    figure(t, 'R9', 'stray answers not counted', 64 * 3 * 6 - stats.controller.strayResponses, { exactly: 0 })
+    t.is(g.stats().node?.liveCalls, 0)
     t.false(worker.lines.some((line) => line.startsWith('disconnected')))
-    await innocents.unharmed(t)
+    await innocents.unharmed(t, 'R9')
   })
 
-  test.serial(`1,000 mutated frames after a valid proof crash nothing, over ${transport}`, async (t) => {
-    const { at, controller } = await startController(t, transport)
-    const innocents = await startInnocents(t, at)
-    const seed = Date.now() % 1_000_000
-    t.log(`seed ${seed}`)
-    let state = seed
-    const random = (below: number): number => {
-      state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff
-      return (state >> 8) % below
-    }
-    const kinds = [4, 5, 6, 7, 8, 9, 10, 16, 17, 18, 19, 20, 21]
-    let closed = 0
-    for (let round = 0; round < 50; round++) {
-      const peer = await connectRaw(t, at)
-      await peer.shake(`fuzzer ${round}`)
-      for (let index = 0; index < 20; index++) {
-        const fields = {
-          kind: kinds[random(kinds.length)] as number,
-          flags: random(32),
-          node: random(8),
-          slot: random(70),
-        }
-        const body = Buffer.from(Array.from({ length: random(64) }, () => random(256)))
-        const bytes = frame({ ...fields, generation: random(3), callback: random(40) }, body)
-        if (random(4) === 0) bytes[random(bytes.length)] = random(256)
-        peer.send(bytes)
-      }
-      peer.socket.end()
-      await peer.closed
-      closed++
-    }
-    t.is(closed, 50)
-    const { connections, nodes } = (JSON.parse(await controller.ask('stats')) as { controller: Record<string, number> })
-      .controller as { connections: number; nodes: number }
-    t.log(`${connections} connections, ${nodes} nodes left`)
-    await innocents.unharmed(t)
-  })
+  test.serial(`10,000 mutated frames after a valid proof crash nothing, over ${transport}`, (t) =>
+    sendMutated(t, transport, 10_000),
+  )
 }
+
+test.serial('plain bytes at a TLS port are closed within 100 ms', async (t) => {
+  const certificate = (name: string): string => join(repository, '__test__/fixtures/tls', `${name}.pem`)
+  const tls = { cert: certificate('controller'), key: certificate('controller.key'), ca: certificate('ca') }
+  const own = { host: 'localhost', port: 0, initController: true, initNode: false, tls }
+  const { at } = await startWorker(t, own)
+  const innocents = await startInnocents(t, { ...at, tls: { ca: certificate('ca') } } as Place)
+  const hello = control(Kind.Hello, { version: 1, role: 'node', nonce: randomBytes(32) })
+  const plain: [string, Buffer | string][] = [['a plain hello', Buffer.concat([PREAMBLE, hello])]]
+  for (const [what, bytes] of [...plain, ...strangers().filter(([name]) => !name.startsWith('TLS'))]) {
+    const peer = await connectRaw(t, at)
+    figure(t, 'R7', `${what} at a TLS port is closed`, await untilClosed(peer, bytes), { atMost: 100 }, 'ms')
+  }
+  await innocents.unharmed(t, 'R7')
+})
+
+test.serial('10,000 mutated frames after a valid proof crash nothing, over TLS', (t) => sendMutated(t, 'tls', 10_000))
 
 test.serial(
   'a wrong proof over TCP is refused without a word about nodes, after a pause that slows guessing',

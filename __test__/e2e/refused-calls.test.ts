@@ -2,7 +2,9 @@ import test, { type ExecutionContext } from 'ava'
 import { callback, DaffiError, RemoteCallError, SerializationError, UnableToFindCandidateError } from 'daffi'
 import { oddValues } from '../fixtures/odd-values.mjs'
 import { startChaosProxy } from '../helpers/chaos-proxy.js'
-import { atMost } from '../helpers/figures.js'
+import { atMost, figure } from '../helpers/figures.js'
+import { type FaultCaller, knowsAll, startFaultNode } from '../helpers/in-flight.js'
+import { startInnocents } from '../helpers/innocents.js'
 import {
   codeOf,
   freshPlace,
@@ -43,14 +45,18 @@ for (const transport of transports) {
   })
 
   test.serial(`whatever a callback throws reaches the caller as RemoteCallError, over ${transport}`, async (t) => {
-    const { g } = await startPair(t, transport)
-    let slowest = 0
+    const { g, at } = await startPair(t, transport)
+    const innocents = await startInnocents(t, at)
+    let [slowest, messages, stacks] = [0, 0, 0]
     for (const method of ['throwOdd', 'throwOddLater'] as const) {
       for (const [index, { name }] of oddValues.entries()) {
         const begun = performance.now()
-        const error = await t.throwsAsync(async () => await g.call[method](index).fg({ timeout: '10s' }), {
-          instanceOf: RemoteCallError,
-        })
+        const error = await t.throwsAsync(
+          async () => await g.node('worker').call[method](index).fg({ timeout: '10s' }),
+          {
+            instanceOf: RemoteCallError,
+          },
+        )
         slowest = Math.max(slowest, performance.now() - begun)
         t.is(error?.code, 'ERR_REMOTE_CALL', name)
         t.is(error?.executed, 'yes', name)
@@ -58,15 +64,42 @@ for (const transport of transports) {
         t.is(error?.functionName, method, name)
         const cause = error?.cause
         if (cause instanceof Error) {
-          t.true(cause.message.length <= 64 * 1024, name)
-          t.true((cause.stack ?? '').length <= 16 * 1024 + 100, name)
+          messages = Math.max(messages, cause.message.length)
+          stacks = Math.max(stacks, (cause.stack ?? '').length)
         }
       }
     }
-    atMost(t, `slowest of ${2 * oddValues.length} odd errors`, slowest, 200)
+    figure(t, 'F17', 'odd errors', oddValues.length, { atLeast: 20 })
+    figure(t, 'F17', 'slowest odd error', slowest, { atMost: 200 }, 'ms')
+    figure(t, 'F17', 'longest message', messages, { atMost: 64 * 1024 }, 'characters')
+    figure(t, 'F17', 'longest stack', stacks, { atMost: 16 * 1024 }, 'characters')
+    await innocents.unharmed(t, 'F17')
     t.is(await g.call.add(1, 2), 3)
     t.is((await g.stats()).node?.liveCalls, 0)
   })
+
+  test.serial(
+    `whatever a callback throws ends broadcasts, streams and runs of tasks typed, over ${transport}`,
+    async (t) => {
+      const { g } = await startPair(t, transport)
+      let slowest = 0
+      for (const [index, { name }] of oddValues.entries()) {
+        const begun = performance.now()
+        const { worker } = await g.call.throwOdd(index).broadcast({ returnResult: true, settled: true })
+        t.is((worker as PromiseRejectedResult).reason.code, 'ERR_REMOTE_CALL', name)
+        // Each item is a call.
+        const items = g.call as unknown as Record<'throwOdd', (items: number[]) => { stream(): PromiseLike<unknown> }>
+        t.is(await codeOf(items.throwOdd([index]).stream()), 'ERR_REMOTE_CALL', name)
+        const task = await g.call.throwOdd(index).period({ atTime: { in: 1 } })
+        const code = await new Promise((settle) => task.onError((error) => settle(error.code)))
+        t.is(code, 'ERR_REMOTE_CALL', name)
+        slowest = Math.max(slowest, performance.now() - begun)
+      }
+      figure(t, 'F17', 'slowest broadcast, stream and task together', slowest, { atMost: 3 * 200 }, 'ms')
+      t.is(await g.call.add(1, 2), 3)
+      t.is(g.stats().node?.liveCalls, 0)
+    },
+  )
 
   test.serial(
     `whatever a callback returns ends its call, with a value or a typed error, over ${transport}`,
@@ -79,7 +112,7 @@ for (const transport of transports) {
         slowest = Math.max(slowest, performance.now() - begun)
         t.is(code, outcome, name)
       }
-      atMost(t, `slowest of ${oddValues.length} odd results`, slowest, 200)
+      figure(t, 'F17', 'slowest odd result', slowest, { atMost: 200 }, 'ms')
       t.is(await g.call.add(1, 2), 3)
     },
   )
@@ -87,10 +120,11 @@ for (const transport of transports) {
 
 test.serial('arguments that cannot travel are refused before a byte is sent, and their path is named', async (t) => {
   const { at } = await startPair(t, 'tcp')
+  await startFaultNode(t, { ...at, processName: 'w1' })
   const chaos = await startChaosProxy(t, at)
   const g = await startGlobal(t, chaos.at)
   const sent = (): number => chaos.proxy.passed('upstream')
-  await g.waitFunction('echo')
+  await knowsAll(g as unknown as FaultCaller, 'worker', 'w1')
   t.is(await g.call.echo(1), 1)
   const before = sent()
   const deep = Array.from({ length: 1000 }).reduce<unknown>((inner) => [inner], [])
@@ -117,13 +151,21 @@ test.serial('arguments that cannot travel are refused before a byte is sent, and
     ],
   ]
   for (const [args, path] of rows) {
-    for (const call of [() => g.call.echo(...args), () => g.call.echo(...args).bg({ returnResult: false })]) {
+    const kinds = [
+      () => g.call.echo(...args),
+      () => g.call.echo(...args).bg({ returnResult: false }),
+      () => g.call.echo(...args).broadcast({ returnResult: true }),
+      () => g.call.echo(...args).period({ interval: 1000 }),
+    ]
+    for (const call of kinds) {
       const error = await t.throwsAsync(async () => await call(), { instanceOf: SerializationError })
       t.is(error?.executed, 'no', path)
       t.true(error?.message.includes(path), `${path} in ${error?.message}`)
     }
   }
-  t.is(sent(), before)
+  const range = g.call as unknown as Record<'range', (count: unknown) => { stream(): PromiseLike<unknown> }>
+  await t.throwsAsync(async () => await range.range(() => 1).stream(), { instanceOf: SerializationError })
+  figure(t, 'F18', 'bytes sent', sent() - before, { exactly: 0 })
   t.is(await g.call.echo(2), 2)
   t.true(sent() > before)
 })

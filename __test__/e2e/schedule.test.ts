@@ -9,6 +9,7 @@ import {
   RemoteStoppedUnexpectedlyError,
   UnableToFindCandidateError,
 } from 'daffi'
+import { figure } from '../helpers/figures.js'
 import {
   codeOf,
   folder,
@@ -144,7 +145,7 @@ for (const transport of transports) {
     await startWorker(t, { ...at, initController: true, initNode: false })
     await w.line('connected', from)
     await g.waitProcess('w')
-    t.true(((await task.info())?.runs ?? 0) >= 7)
+    figure(t, 'F16', 'runs while the controller was gone', (await task.info())?.runs ?? 0, { atLeast: 7 })
     t.is(task.status, 'active')
     t.deepEqual(errors, [])
     t.regex((await nextError(failing)).message, /heard again/)
@@ -164,7 +165,7 @@ for (const transport of transports) {
       await more(w, 'owned', 3)
       const [info, ...rest] = await g.getScheduledTasks('w')
       t.like(info, { uuid, owner: 'other', funcName: 'tick' })
-      t.deepEqual(rest, [])
+      figure(t, 'F16', 'tasks listed after their owner was killed', 1 + rest.length, { exactly: 1 })
       t.deepEqual(await g.getScheduledTasks('w', { all: false }), [])
 
       t.true(await g.cancelScheduledTaskByUuid('w', uuid))
@@ -286,7 +287,13 @@ for (const transport of transports) {
 
   test.serial(`what cannot be scheduled is refused, over ${transport}`, async (t) => {
     const { g } = await start(t, await freshPlace(t, transport))
-    t.is(await codeOf(g.call.tick().period({ interval: 1e-9 })), 'ERR_INVALID_OPTION')
+    const intervals = [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e-9, '5s junk', '1,5s', '', null]
+    const codes = await Promise.all(intervals.map((interval) => codeOf(g.call.tick().period({ interval } as never))))
+    const taken = codes.filter((code) => code !== 'ERR_INVALID_OPTION').length
+    figure(t, 'F16', 'bad intervals taken', taken, { exactly: 0 })
+    const minutes = await g.call.tick().period({ interval: '1.2 minutes' })
+    t.is((await minutes.info())?.interval, 72_000)
+    t.true(await minutes.cancel())
     t.is(await codeOf(g.call.tick().period({ atTime: Date.now() - 1 })), 'ERR_INVALID_OPTION')
     t.is(await codeOf(g.call.tick().period(undefined as never)), 'ERR_INVALID_OPTION')
     t.is(await codeOf(g.call.tick().with(PERIOD as never)), 'ERR_INVALID_OPTION')
@@ -298,6 +305,24 @@ for (const transport of transports) {
     t.is(await codeOf(g.call.tick().period({ interval: 50 })), 'ERR_STOPPED')
   })
 }
+
+test.serial('a node keeps 10,000 tasks, those of far moments too, and refuses the next one', async (t) => {
+  const { g, w } = await start(t, await freshPlace(t, 'unix'))
+  const month = Date.now() + 30 * 24 * 3_600_000
+  // Beyond 24.8 days a timer of Node rings at once.
+  const far = await g.call.tick('far').period({ atTime: month })
+  const near = await g.call.tick('near').period({ interval: 20 })
+  await Promise.all(Array.from({ length: 9998 }, () => g.call.tick('far').period({ atTime: month })))
+  t.is(await codeOf(g.call.tick('far').period({ atTime: month })), 'ERR_QUOTA_EXCEEDED')
+  await more(w, 'near', 3)
+  figure(t, 'F16', 'tasks of a node', (await g.getScheduledTasks('w')).length, { exactly: 10_000 })
+  const fired = w.lines.filter((line) => line.startsWith('far')).length
+  figure(t, 'F16', 'runs of moments in 30 days', fired, { exactly: 0 })
+  t.true(await far.cancel())
+  t.true(await near.cancel())
+  const next = await g.call.tick('far').period({ atTime: month })
+  t.is(next.status, 'active')
+})
 
 test.serial('over a network, only the owner and the node of the controller may end a task', async (t) => {
   const shared = { token: 'a secret of this test' }

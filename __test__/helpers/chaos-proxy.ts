@@ -256,14 +256,15 @@ function drawing(seed: number): () => number {
   }
 }
 
-/** A proxy in front of the controller at `to`, of the same transport; closed with the test. Its seed is in the log. */
+/** A proxy in front of the controller at `to`, of the same transport; closed with the test. A seed that is drawn is in the log. */
 export async function startChaosProxy(
   t: ExecutionContext,
   to: Place,
-  seed: number = Date.now() % 1_000_000,
+  seed?: number,
 ): Promise<{ proxy: ChaosProxy; at: Place }> {
-  t.log(`chaos seed ${seed}`)
-  const proxy = new ChaosProxy(to, seed)
+  const drawn = Date.now() % 1_000_000
+  if (seed === undefined) t.log(`chaos seed ${drawn}`)
+  const proxy = new ChaosProxy(to, seed ?? drawn)
   t.teardown(() => proxy.close())
   return { proxy, at: await proxy.listen(to.unixSockPath === undefined ? null : join(await folder(t), '.sock')) }
 }

@@ -28,10 +28,10 @@ export function figure(
 ): void {
   const factor = unit === 'ms' && bound.atMost !== undefined ? machineFactor() : 1
   const busy = factor === 1 ? '' : ` × ${factor.toFixed(1)} for a busy machine`
-  const wanted = (word: string, value: number): string => `${word} ${shown(value)}${unit && ` ${unit}`}${busy}`
+  const wanted = (word: string, value: number): string => `${word} ${shown(value)}${unit && ` ${unit}`}`
   const { atMost: most, atLeast: least, exactly } = bound
   const asked = [
-    ...(most === undefined ? [] : [wanted('at most', most)]),
+    ...(most === undefined ? [] : [wanted('at most', most) + busy]),
     ...(least === undefined ? [] : [wanted('at least', least)]),
     ...(exactly === undefined ? [] : [wanted('exactly', exactly)]),
   ].join(' and ')

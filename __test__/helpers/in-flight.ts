@@ -11,13 +11,22 @@ export const beats = { heartbeat: { interval: 200, dead: 600 }, reconnect: { min
 /** What `fixtures/fault-node.mjs` registers. */
 interface FaultCallbacks extends Callbacks {
   holdAt(node: string): string
+  holdShortly(node: string, ms: number): number
   tick(): void
   ticks(): number
+  stamp(label: string): void
+  stamps(label: string): number[]
+  wallClock(): number
+  keep(length: number, fill: number): void
+  kept(): Buffer
   swallow(bytes: Uint8Array): number
   delay(): { p99: number; max: number; min: number; rss: number }
+  leftMemory(): { heap: number; rss: number }
   range(count: number): Generator<number>
+  rangeLater(count: number): AsyncGenerator<{ at: number; text: string }>
   endless(): Generator<Buffer>
   doubled(items: Iterable<number>): AsyncGenerator<number>
+  take(item: unknown): void
   takeNone(item: unknown): void
   hangQuietly(): void
 }
@@ -29,6 +38,8 @@ export interface Ending {
   readonly what: string
   /** The code of its error, or `value`. */
   readonly code: string
+  /** What its error says about whether it has run. */
+  readonly executed: string | undefined
   /** `performance.now()` of its end. */
   readonly at: number
 }
@@ -73,8 +84,9 @@ export async function knowsAll(g: FaultCaller, ...nodes: string[]): Promise<void
 export async function startAll(g: FaultCaller, node: Process, name: string, count: number): Promise<InFlight> {
   const endings: Promise<Ending>[] = []
   const watch = (what: string, promise: PromiseLike<unknown>): void => {
-    const end = (code: string): Ending => ({ what, code, at: performance.now() })
-    const failed = (error: unknown): Ending => end((error as { code?: string }).code ?? String(error))
+    const end = (code: string, executed?: string): Ending => ({ what, code, executed, at: performance.now() })
+    const failed = (error: { code?: string; executed?: string }): Ending =>
+      end(error.code ?? String(error), error.executed)
     endings.push(Promise.resolve(promise.then(() => end('value'), failed)))
   }
   const from = node.lines.length
@@ -108,7 +120,7 @@ export async function startAll(g: FaultCaller, node: Process, name: string, coun
   // Behind all of them: they are under way when this was answered.
   await g.node(name).call.add(1, 2)
   const taskFailed = new Promise<Ending>((settle) => {
-    task.onError(({ code }) => settle({ what: 'task', code, at: performance.now() }))
+    task.onError(({ code }) => settle({ what: 'task', code, executed: undefined, at: performance.now() }))
   })
   return { ended: Promise.all(endings), sourceEnded: () => hasEnded, task, taskFailed }
 }
@@ -169,11 +181,15 @@ export function watchStarving({ pid }: Process): () => number {
   const [ranBefore, waitedBefore] = times()
   return () => {
     const [ran, waited] = times()
-    return Math.min(5, 1 + (waited - waitedBefore) / (ran - ranBefore))
+    // It may not have run at all in between.
+    return Math.min(5, 1 + (waited - waitedBefore) / Math.max(1, ran - ranBefore))
   }
 }
 
-/** The p99 that an innocent pair may have: so many times that of a `calm` moment, or 20 ms. */
+/**
+ * The p99 that an innocent pair may have: so many times that of a `calm` moment, or 20 ms, and more if it had to wait longer
+ * for a processor than then.
+ */
 export function bearable(calm: Measured, measured: Measured, times: number): number {
-  return Math.max(times * calm.p99, 20) * measured.starved
+  return Math.max(times * calm.p99, 20) * Math.max(1, measured.starved / calm.starved)
 }

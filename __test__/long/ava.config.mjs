@@ -7,5 +7,5 @@ export default {
   nodeArguments: ['--import=tsx'],
   workerThreads: false,
   concurrency: 1,
-  timeout: '120s',
+  timeout: '300s',
 }

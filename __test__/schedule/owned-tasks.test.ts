@@ -172,7 +172,7 @@ test('a task that was perhaps made as the connection broke is taken back when it
   t.is(b.sent.length, 1, 'another node')
   await b.changed(['w'], [])
   await b.changed(['w'], [])
-  t.deepEqual(b.sent.slice(1), [{ node: 'w', method: 'cancelTask', args: [args[0]] }])
+  t.deepEqual(b.sent.slice(1), [{ node: 'w', method: 'cancelTask', args: [args[1]] }])
 })
 
 test('an error reaches every listener, and the first one also what came before it', async (t) => {

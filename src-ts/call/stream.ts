@@ -215,8 +215,8 @@ class StreamRun {
     const index = indexOf(link, method, node)
     if (this.#outflow === null) {
       if (link.yields(method, index)) return [[node ?? '', index]]
-      if (index !== 0 || has(link, method)) throw noSource(method, this.#args)
-      return [['', 0]]
+      if (has(link, method, node)) throw noSource(method, this.#args)
+      return [[node ?? '', index]]
     }
     if (node !== null) return [[node, index]]
     const { names, indexes } = receivers(link, method)
@@ -354,7 +354,9 @@ function lazily(make: () => Source): Source {
   }
 }
 
-function has(link: Link, method: string): boolean {
+/** Whether `node`, or any other than the own one, has such a callback. */
+function has(link: Link, method: string, node: string | null): boolean {
+  if (node !== null) return link.nodes().get(node)?.has(method) === true
   return [...link.nodes()].some(([name, callbacks]) => link.indexOf(name) !== link.nodeIndex && callbacks.has(method))
 }
 

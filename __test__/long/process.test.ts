@@ -2,9 +2,9 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import test from 'ava'
-import { endThreads, keepCodes } from '../../helpers/endings-of-processes.js'
-import { loadEachWay } from '../../helpers/loaded-ways.js'
-import { transports } from '../../helpers/process.js'
+import { endThreads, keepCodes } from '../helpers/endings-of-processes.js'
+import { loadEachWay } from '../helpers/loaded-ways.js'
+import { transports } from '../helpers/process.js'
 
 for (const transport of transports) {
   test.serial(`100 processes that end in full traffic keep their own code, over ${transport}`, async (t) => {

@@ -2,8 +2,8 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import test from 'ava'
-import { figure } from '../../helpers/figures.js'
-import { repository } from '../../helpers/process.js'
+import { figure } from '../helpers/figures.js'
+import { repository } from '../helpers/process.js'
 
 /** Runs a tool to its end, whatever its exit code; `null` where it is not installed. */
 async function outputOf(program: string, words: string[]): Promise<string | null> {

@@ -1,7 +1,6 @@
-/** Bad networks between a node and its controller (RELIABILITY F6): whatever they do, all that is under way ends. */
+/** Bad networks between a node and its controller: whatever they do, all that is under way ends. */
 import { createHash } from 'node:crypto'
 import test, { type ExecutionContext } from 'ava'
-import { Global } from 'daffi'
 import { type ChaosProxy, startChaosProxy, type Toxic } from '../helpers/chaos-proxy.js'
 import {
   beats,
@@ -13,9 +12,9 @@ import {
   startFaultNode,
   startInnocents,
 } from '../helpers/in-flight.js'
-import { atMost } from '../helpers/figures.js'
+import { cutHandshakes } from '../helpers/cut-handshakes.js'
+import { figure } from '../helpers/figures.js'
 import {
-  type Callbacks,
   codeOf,
   freshPlace,
   type Place,
@@ -47,53 +46,14 @@ async function start(t: ExecutionContext, transport: Transport): Promise<Setting
   return { at, proxy: chaos.proxy, node, g }
 }
 
-/** Starts a node behind a connection that ends after `bytes`, until `heals` says that it has; gives how that went. */
-async function startCutOff(
-  t: ExecutionContext,
-  to: Place,
-  direction: 'upstream' | 'downstream',
-  bytes: number,
-  heals: boolean,
-): Promise<string> {
-  const { proxy, at } = await startChaosProxy(t, to, bytes)
-  const heal = proxy.add(direction, { type: 'limit_data', bytes })
-  const g = new Global<Callbacks>({ ...at, connectTimeout: heals ? 5000 : 300, reconnect: { min: 10, max: 50 } })
-  t.teardown(() => g.stop({ drain: 0 }))
-  const started = codeOf(g.ready)
-  if (heals) {
-    const pause = (): Promise<null> => new Promise((settle) => setTimeout(settle, 5, null))
-    while (proxy.connectedAt.length < 2 && (await Promise.race([started, pause()])) === null);
-    heal()
-  }
-  const code = await started
-  if (code !== 'none') return code
-  // A cut behind the handshake is met by the first call.
-  const sum = g.node('innocent worker').call.add(bytes, 1)
-  return heals ? `sum ${await sum.fg({ retry: { attempts: 50, delay: 20 } })}` : await codeOf(sum)
-}
-
 for (const transport of transports) {
-  test.serial(`a handshake that is cut anywhere ends typed, or in the next attempt, over ${transport}`, async (t) => {
-    const own = { ...(await freshPlace(t, transport)), initController: true, initNode: false }
-    const { at } = await startWorker(t, own)
-    const innocents = await startInnocents(t, at)
-    const offsets = Array.from({ length: 21 }, (_, index) => index * 10)
-    const begun = performance.now()
-    for (const heals of [false, true]) {
-      for (const direction of ['upstream', 'downstream'] as const) {
-        const outcomes = await Promise.all(offsets.map((bytes) => startCutOff(t, at, direction, bytes, heals)))
-        // Over UNIX the node has said all after about 190 bytes.
-        const isPast = (bytes: number): boolean => transport === 'unix' && direction === 'upstream' && bytes > 150
-        const expected = offsets.map((bytes, index) => {
-          if (heals) return `sum ${bytes + 1}`
-          return isPast(bytes) && outcomes[index] === 'ERR_CONNECTION_LOST' ? outcomes[index] : 'ERR_CONNECT_TIMEOUT'
-        })
-        t.deepEqual(outcomes, expected, `${direction}, ${heals ? 'healed' : 'cut for good'}`)
-      }
-    }
-    atMost(t, `last of ${offsets.length * 4} handshakes`, performance.now() - begun, 6000)
-    await innocents.unharmed(t)
-  })
+  test.serial(`a handshake that is cut anywhere ends typed, or in the next attempt, over ${transport}`, (t) =>
+    cutHandshakes(
+      t,
+      transport,
+      Array.from({ length: 21 }, (_, index) => index * 10),
+    ),
+  )
 
   test.serial(`pieces of one byte, 200 ms of latency and 64 KiB a second are borne, over ${transport}`, async (t) => {
     const { at, proxy, node, g } = await start(t, transport)
@@ -123,12 +83,12 @@ for (const transport of transports) {
         sums.map((_, index) => index + 1),
       )
       t.is(await codeOf(w1.hangQuietly().fg({ timeout: 100 })), 'ERR_CALL_TIMEOUT')
-      t.log(`${toxic.type}: ${(performance.now() - begun).toFixed(0)} ms`)
+      figure(t, 'F6', `all answered through ${toxic.type}`, performance.now() - begun, { atMost: 6000 }, 'ms')
       end()
     }
     t.deepEqual([proxy.connectedAt.length, node.lines.filter((line) => line.startsWith('disconnected'))], [1, []])
     await nothingLeft(t, g, 'w2')
-    await innocents.unharmed(t)
+    await innocents.unharmed(t, 'F6')
   })
 
   test.serial(`all that is under way ends when its node is behind a cut network, over ${transport}`, async (t) => {
@@ -139,7 +99,8 @@ for (const transport of transports) {
     const heal = proxy.both({ type: 'blackhole' })
     const endings = await ended
     const limit = beats.heartbeat.dead + 250
-    atMost(t, 'last of 23 ended', Math.max(...endings.map((ending) => ending.at)) - cut, limit)
+    const last = Math.max(...endings.map((ending) => ending.at)) - cut
+    figure(t, 'F6', 'last to end behind a cut network', last, { atMost: limit }, 'ms')
     t.deepEqual([...new Set(endings.map(({ code }) => code))], ['ERR_NODE_LOST'])
     t.true(sourceEnded())
     await Promise.all([node.line('disconnected', from), node.line('aborted', from)])
@@ -154,12 +115,12 @@ for (const transport of transports) {
     await node.line('connected', from)
     await knowsAll(g, 'w1')
     t.is(await g.node('w1').call.add(1, 2), 3)
-    atMost(t, 'node back after the network', performance.now() - healed, 3000)
+    figure(t, 'F6', 'node back after the network', performance.now() - healed, { atMost: 3000 }, 'ms')
     t.true(((await task.info())?.runs ?? 0) >= before + 9)
     t.is(task.status, 'active')
     t.true(await task.cancel())
     await nothingLeft(t, g, 'w1')
-    await innocents.unharmed(t)
+    await innocents.unharmed(t, 'F6')
   })
 
   test.serial(
@@ -184,7 +145,8 @@ for (const transport of transports) {
         // What makes the limit pass 100 bytes.
         const answer = codeOf(g.node('w1').call.echo('x'.repeat(200)))
         const endings = await ended
-        atMost(t, `${toxic.type}: last of 23 ended`, Math.max(...endings.map(({ at: time }) => time)) - begun, 250)
+        const last = Math.max(...endings.map(({ at: time }) => time)) - begun
+        figure(t, 'F6', `last to end after ${toxic.type}`, last, { atMost: 250 }, 'ms')
         t.deepEqual([...new Set(endings.map(({ code }) => code))], ['ERR_CONNECTION_LOST'])
         // A reset comes at any moment: this call may just have been answered.
         if (toxic.type !== 'reset_peer' || (await answer) !== 'none') t.is(await answer, 'ERR_CONNECTION_LOST')
@@ -197,7 +159,7 @@ for (const transport of transports) {
         await nothingLeft(t, g, 'w1')
       }
       t.is(proxy.connectedAt.length, 1)
-      await innocents.unharmed(t)
+      await innocents.unharmed(t, 'F6')
     },
   )
 }

@@ -2,10 +2,10 @@
 import { readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import type { Global } from 'daffi'
-import { statsOf } from '../../helpers/counters.js'
-import { endAll } from '../../helpers/endings.js'
-import { figure } from '../../helpers/figures.js'
-import { bearable, memoryOf, processorOf } from '../../helpers/in-flight.js'
+import { statsOf } from '../helpers/counters.js'
+import { endAll } from '../helpers/endings.js'
+import { figure } from '../helpers/figures.js'
+import { bearable, memoryOf, processorOf } from '../helpers/in-flight.js'
 import {
   freshPlace,
   type Place,
@@ -14,8 +14,8 @@ import {
   startProcess,
   startWorker,
   transports,
-} from '../../helpers/process.js'
-import { repeatStarts } from '../../helpers/repeated-starts.js'
+} from '../helpers/process.js'
+import { repeatStarts } from '../helpers/repeated-starts.js'
 
 // cspell:ignore prlimit nofile
 const KIB = 1024
