@@ -429,9 +429,9 @@ export const promises = [
   },
   {
     id: 'S10',
-    what: 'TLS with certificates that are self-signed, expired, of another host or authority, missing or of another node, and old versions',
+    what: 'TLS with certificates that are self-signed, expired, revoked, of another host or authority, missing or of another node, and old versions',
     promise: 'Refused; nothing goes unchecked unless `dangerouslySkipVerify` says so',
-    asked: '9 of 9',
+    asked: 'All of them',
     tier: 'PR',
   },
   {

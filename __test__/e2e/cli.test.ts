@@ -4,6 +4,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import type { TlsOptions } from 'daffi'
+import { figure } from '../helpers/figures.js'
 import { codeOf, folder, knows, repository, startGlobal, startWorker } from '../helpers/process.js'
 
 interface Ended {
@@ -46,7 +47,9 @@ test('certificates of `daffi certs` let their nodes in, and those that it revoke
   })
   await knows(g, 'worker')
   t.is(await g.call.add(1, 2), 3)
-  t.is(await codeOf(startGlobal(t, { ...place, processName: 'late', tls: kept })), 'ERR_UNAUTHORIZED')
+  const code = await codeOf(startGlobal(t, { ...place, processName: 'late', tls: kept }))
+  t.is(code, 'ERR_UNAUTHORIZED')
+  figure(t, 'S10', 'nodes let in with a certificate that was revoked', code === 'none' ? 1 : 0, { exactly: 0 })
   const again = await daffi('certs', at, '--node', 'late')
   t.regex(again.out, /kept .*controller\.pem[^]*made .*late\.pem/)
   const back = await startGlobal(t, { ...place, processName: 'late', tls: tls('late') })
