@@ -6,7 +6,7 @@
  * in a hundred fails, one in a hundred times out. Once a minute all connections of the caller and of one node break.
  */
 import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -32,7 +32,7 @@ const LIMITS = { rssSlope: 0.5, heapSlope: 0.1, rssGrowth: 8 }
 
 /** Starts all, looks at them until the time is over, and gives the exit code. */
 async function soak(minutes) {
-  if (!(minutes >= 0.5)) throw new Error('soak: give the minutes, half a one at least')
+  if (!(minutes >= 1)) throw new Error('soak: give the minutes, one at least')
   const { setup } = await import('./setup.mjs')
   await setup('all')
   const home = await mkdtemp(join(tmpdir(), 'daffi-soak-'))
@@ -238,7 +238,8 @@ async function play(kind, options) {
   const answers = {
     look() {
       globalThis.gc()
-      const entries = (folder) => readdirSync(`/proc/self/${folder}`).length
+      // Only Linux tells.
+      const entries = (folder) => (existsSync('/proc/self') ? readdirSync(`/proc/self/${folder}`).length : 0)
       const { heapUsed: heap, rss } = process.memoryUsage()
       // Timers come and go with the calls.
       const handles = process.getActiveResourcesInfo().filter((name) => name !== 'Timeout').length
