@@ -1,5 +1,5 @@
 /** One of each way to call under way at a node, and how each ended. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import type { ExecutionContext } from 'ava'
 import type { Global, GlobalOptions, ScheduledTask } from 'daffi'
 import { type Callbacks, type Place, type Process, startGlobal, startProcess, startWorker } from './process.js'
@@ -176,6 +176,8 @@ export async function startMeasured(t: ExecutionContext, at: Place): Promise<() 
 
 /** How much longer a process takes from now on because it has to wait for a processor, from 1 to 5. */
 export function watchStarving({ pid }: Process): () => number {
+  // Only Linux tells.
+  if (!existsSync(`/proc/${pid}/schedstat`)) return () => 1
   const times = (): [number, number] =>
     readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ').map(Number) as [number, number]
   const [ranBefore, waitedBefore] = times()

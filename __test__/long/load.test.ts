@@ -70,7 +70,7 @@ test.serial('10,000 idle connections are cheap, and 50 active pairs beside them 
   const before = memoryOf(controller)
   const begun = performance.now()
   const crowds = await startCrowds(t, at, 2, total / 2, 0)
-  figure(t, 'L1', '10,000 connections: all in after', (performance.now() - begun) / 1000, { atMost: 30 }, 's')
+  figure(t, 'L1', '10,000 connections: all in after', performance.now() - begun, { atMost: 30_000 }, 'ms')
   const perConnection = ((memoryOf(controller) - before) * KIB) / total
   figure(t, 'L1', '10,000 connections: memory of the controller for one', perConnection, { atMost: 32 }, 'KiB')
   const shareOf = async (): Promise<number> => {
