@@ -57,7 +57,7 @@ async fn shake(how: u8, bytes: &[u8]) {
     };
     let listen = async {
         if how & 1 == 0 {
-            if let Ok(accepted) = handshake::server(&far, &secret, LIMIT).await {
+            if let Ok(accepted) = handshake::server(&far, &secret, LIMIT, &()).await {
                 assert!(is_open, "let in without the secret");
                 assert!(is_valid_name(&accepted.name), "let in with a name that is none");
             }

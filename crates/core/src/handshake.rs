@@ -72,15 +72,23 @@ pub async fn client(
 ///
 /// Why the peer was refused; it has been told, unless it never spoke our language. Close the
 /// connection.
-pub async fn server(stream: &Stream, secret: &Secret, timeout: Duration) -> Result<Accepted, CoreError> {
+pub async fn server(
+    stream: &Stream,
+    secret: &Secret,
+    timeout: Duration,
+    guesses: &impl Guesses,
+) -> Result<Accepted, CoreError> {
     let mut reader = FrameReader::new(stream);
     let shake = async {
         stream.secure().await?;
         reader.is_secured = true;
-        shake_as_server(&mut reader, secret).await
+        shake_as_server(&mut reader, secret, guesses).await
     };
     let shaken = tokio::time::timeout(timeout, shake).await;
     let result = shaken.unwrap_or_else(|_| Err(timed_out("node", timeout)));
+    if result.as_ref().is_err_and(|error| error.code == ErrorCode::Unauthorized) {
+        guesses.failed();
+    }
     if let Err(error) = &result
         && !reader.is_secured
     {
@@ -135,6 +143,23 @@ async fn refuse_unsecured(stream: &Stream, error: &CoreError) {
     }
 }
 
+/// How many wrong proofs are looked at, for one who may be guessing.
+pub trait Guesses {
+    /// How long to wait before the next proof is looked at; zero for now.
+    fn hold(&self) -> Duration;
+    /// A proof or a certificate did not hold.
+    fn failed(&self);
+}
+
+/// As many as come.
+impl Guesses for () {
+    fn hold(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn failed(&self) {}
+}
+
 async fn shake_as_client(
     stream: &Stream,
     credentials: &ClientCredentials,
@@ -177,7 +202,11 @@ async fn shake_as_client(
     Ok((welcome, raw, reader.buffer))
 }
 
-async fn shake_as_server(reader: &mut FrameReader<'_>, secret: &Secret) -> Result<Accepted, CoreError> {
+async fn shake_as_server(
+    reader: &mut FrameReader<'_>,
+    secret: &Secret,
+    guesses: &impl Guesses,
+) -> Result<Accepted, CoreError> {
     reader.preamble().await?;
     let (header, raw) = reader.frame(MAX_HANDSHAKE_BODY_BYTES).await?;
     let hello: Hello = control::parse(body_of(header, &raw, Kind::Hello)?).map_err(unreadable)?;
@@ -196,6 +225,14 @@ async fn shake_as_server(reader: &mut FrameReader<'_>, secret: &Secret) -> Resul
     let (header, raw) = reader.frame(MAX_HANDSHAKE_BODY_BYTES).await?;
     let proof: Proof = control::parse(body_of(header, &raw, Kind::Proof)?).map_err(unreadable)?;
     let secret = secret.of(&proof.name);
+    // Here and not before the handshake: of many that come together each has to wait for those before it.
+    loop {
+        let wait = guesses.hold();
+        if wait.is_zero() {
+            break;
+        }
+        tokio::time::sleep(wait).await;
+    }
     if !secret.is_node_proof(&proof.proof, &nonce, &client_nonce, &proof.name, &proof.instance) {
         return Err(CoreError::new(ErrorCode::Unauthorized, wrong_proof(secret)));
     }
@@ -413,7 +450,7 @@ mod tests {
     }
 
     async fn serve(stream: &Stream, secret: Secret) -> Result<Accepted, CoreError> {
-        let accepted = server(stream, &secret, LONG).await?;
+        let accepted = server(stream, &secret, LONG, &()).await?;
         let mut bytes = control::frame(Kind::Welcome, &welcome(&accepted)).map_err(unwritable)?;
         bytes.extend(Header::new(Kind::Ping).frame(&[]));
         stream.write_all(&bytes).await?;
@@ -474,7 +511,7 @@ mod tests {
         let (near, far) = pair();
         let secret = Secret::Cookie([1; 32]);
         let squat = async {
-            let mut accepted = server(&far, &secret, LONG).await.unwrap();
+            let mut accepted = server(&far, &secret, LONG, &()).await.unwrap();
             accepted.controller_proof = vec![0; 32];
             far.write_all(&control::frame(Kind::Welcome, &welcome(&accepted)).unwrap()).await.unwrap();
         };
@@ -487,7 +524,7 @@ mod tests {
         for first in [&b"GET / HTTP/1.1\r\n"[..], &[0x16, 3, 1], b"SSH-2.0", &[0], &[0xDA, b'x']] {
             let (near, far) = pair();
             near.write_all(first).await.unwrap();
-            let error = server(&far, &Secret::Peer, Duration::from_secs(3600)).await.unwrap_err();
+            let error = server(&far, &Secret::Peer, Duration::from_secs(3600), &()).await.unwrap_err();
             assert_eq!(error.code, ErrorCode::Protocol);
             drop(far);
             assert_eq!(near.read(&mut [0; 16]).await.unwrap_or(0), 0);
@@ -507,7 +544,7 @@ mod tests {
             near.shutdown(std::net::Shutdown::Both).unwrap();
             error
         };
-        let (told, error) = tokio::join!(peer, server(&far, &Secret::Peer, LONG));
+        let (told, error) = tokio::join!(peer, server(&far, &Secret::Peer, LONG, &()));
         assert_eq!(told.code, ErrorCode::VersionMismatch);
         assert_eq!(error.unwrap_err().code, ErrorCode::VersionMismatch);
     }
@@ -520,7 +557,7 @@ mod tests {
             bytes.extend(Header { body_len: length, ..Header::new(Kind::Hello) }.encode());
             near.write_all(&bytes).await.unwrap();
             near.shutdown(std::net::Shutdown::Write).unwrap();
-            assert_eq!(server(&far, &Secret::Peer, LONG).await.unwrap_err().code, ErrorCode::FrameTooLarge);
+            assert_eq!(server(&far, &Secret::Peer, LONG, &()).await.unwrap_err().code, ErrorCode::FrameTooLarge);
         }
     }
 
@@ -531,13 +568,13 @@ mod tests {
         bytes.extend(Header::new(Kind::Request).frame(&[]));
         near.write_all(&bytes).await.unwrap();
         near.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!(server(&far, &Secret::Peer, LONG).await.unwrap_err().code, ErrorCode::Protocol);
+        assert_eq!(server(&far, &Secret::Peer, LONG, &()).await.unwrap_err().code, ErrorCode::Protocol);
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_at_the_deadline_at_both_ends() {
         let (near, far) = pair();
-        assert_eq!(server(&far, &Secret::Peer, LONG).await.unwrap_err().code, ErrorCode::HandshakeTimeout);
+        assert_eq!(server(&far, &Secret::Peer, LONG, &()).await.unwrap_err().code, ErrorCode::HandshakeTimeout);
         let error = client(&near, credentials(Secret::Peer), LONG).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::HandshakeTimeout);
     }

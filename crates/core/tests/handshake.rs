@@ -202,7 +202,7 @@ fn controller_hears(script: &[Say], secret: Secret, piece: usize) -> (Result<Acc
             peer.heard
         };
         let listen = async {
-            let result = handshake::server(&far, &secret, LIMIT).await;
+            let result = handshake::server(&far, &secret, LIMIT, &()).await;
             let _ = far.shutdown(Shutdown::Both);
             result
         };

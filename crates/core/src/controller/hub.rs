@@ -92,19 +92,17 @@ impl Hub {
         let stream = Rc::new(stream);
         let Some(visit) = self.let_in(&stream) else { return };
         let Some(stranger) = self.add_stranger(&stream) else { return };
-        tokio::time::sleep(visit.hold()).await;
+        // Before TLS, which costs more than it gives away.
+        tokio::time::sleep(handshake::Guesses::hold(&visit)).await;
         let shaking = async {
             panics::may_happen(Place::Handshake);
-            handshake::server(&stream, &secret, self.options.handshake_timeout).await
+            handshake::server(&stream, &secret, self.options.handshake_timeout, &visit).await
         };
         let shaken = panics::catch(shaking).await.unwrap_or_else(|| Err(panics::error()));
         self.strangers.borrow_mut().retain(|(id, _)| *id != stranger);
         let accepted = match shaken {
             Ok(accepted) => accepted,
             Err(error) => {
-                if error.code == ErrorCode::Unauthorized {
-                    visit.failed();
-                }
                 tracing::info!(%error, "refused a connection");
                 return self.publish();
             }
@@ -559,7 +557,7 @@ struct Visit {
     address: Option<IpAddr>,
 }
 
-impl Visit {
+impl handshake::Guesses for Visit {
     fn hold(&self) -> Duration {
         self.address.map_or(Duration::ZERO, |address| self.hub.doorman.borrow().hold(address, Instant::now()))
     }
