@@ -255,9 +255,7 @@ export class Outgoing {
     if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
     else if (signal !== undefined) this.pending.limit(slot, 0, signal)
     const cancel = (reason: unknown): void => {
-      if (!this.pending.has(slot, generation) || this.pending.isAbandoned(slot)) return
-      this.pending.abandon(slot, reason)
-      this.#submission.appendEmpty(Kind.Cancel, slot, generation)
+      if (this.pending.has(slot, generation) && !this.pending.isAbandoned(slot)) this.#abandon(slot, reason)
     }
     return { outcome: outcome.promise, port: this.#streams.port(true, slot, generation), cancel }
   }
@@ -384,10 +382,13 @@ export class Outgoing {
 
   /** A call ends before its answer: its caller gets the error, its callee a cancel. */
   #stopCall(slot: number, timeoutMs: number, signal: CancelSignal | undefined): void {
-    const method = this.pending.method(slot)
+    this.#abandon(slot, signal === undefined ? callTimeout(this.pending.method(slot), timeoutMs) : signal.reason)
+  }
+
+  /** The callee answers a cancelled call too; until then the slot stays taken, so that no piece goes astray. */
+  #abandon(slot: number, error: unknown): void {
     const generation = this.pending.generation(slot)
-    // The callee answers a cancelled call too; until then the slot stays taken, so that no piece goes astray.
-    this.pending.abandon(slot, signal === undefined ? callTimeout(method, timeoutMs) : signal.reason)
+    this.pending.abandon(slot, error)
     this.#submission.appendEmpty(Kind.Cancel, slot, generation)
   }
 
