@@ -1,5 +1,5 @@
 /** One of each way to call under way at a node, and how each ended. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import type { ExecutionContext } from 'ava'
 import type { Global, GlobalOptions, ScheduledTask } from 'daffi'
 import { type Callbacks, type Place, type Process, startGlobal, startProcess, startWorker } from './process.js'
@@ -166,14 +166,25 @@ export async function startInnocents(t: ExecutionContext, at: Place): Promise<In
 export async function startMeasured(t: ExecutionContext, at: Place): Promise<() => Promise<Measured>> {
   const caller = startProcess(t, 'fault-caller.mjs', [at])
   await caller.line('calling')
-  const times = (): [number, number] =>
-    readFileSync(`/proc/${caller.pid}/schedstat`, 'utf8').split(' ').map(Number) as [number, number]
-  const [ranBefore, waitedBefore] = times()
+  const starved = watchStarving(caller)
   return async () => {
-    const [ran, waited] = times()
+    const factor = starved()
     const report = JSON.parse(await caller.ask('end')) as Omit<Measured, 'starved'>
+    return { ...report, starved: factor }
+  }
+}
+
+/** How much longer a process takes from now on because it has to wait for a processor, from 1 to 5. */
+function watchStarving({ pid }: Process): () => number {
+  // Only Linux tells.
+  if (!existsSync(`/proc/${pid}/schedstat`)) return () => 1
+  const times = (): [number, number] =>
+    readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ').map(Number) as [number, number]
+  const [ranBefore, waitedBefore] = times()
+  return () => {
+    const [ran, waited] = times()
     // It may not have run at all in between.
-    return { ...report, starved: Math.min(5, 1 + (waited - waitedBefore) / Math.max(1, ran - ranBefore)) }
+    return Math.min(5, 1 + (waited - waitedBefore) / Math.max(1, ran - ranBefore))
   }
 }
 

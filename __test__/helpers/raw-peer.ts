@@ -3,7 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { connect as connectTls } from 'node:tls'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import type { ExecutionContext } from 'ava'
 import { Packr } from 'msgpackr'
 import { cookieFile, type Place } from './process.js'
@@ -174,16 +174,14 @@ export class RawPeer {
   }
 }
 
-/** Connects to a controller, over TLS with the file of a certificate authority; closed with the test. */
-export async function connectRaw(t: ExecutionContext, at: Place, ca?: string): Promise<RawPeer> {
+/** Connects to a controller; closed with the test. */
+export async function connectRaw(t: ExecutionContext, at: Place, secured?: ConnectionOptions): Promise<RawPeer> {
   const path = at.unixSockPath?.endsWith('.sock') === false ? join(at.unixSockPath, '.sock') : at.unixSockPath
   const place = path === undefined ? { host: '127.0.0.1', port: at.port as number } : { path }
-  const secured = ca === undefined ? null : { ...place, ca: readFileSync(ca), servername: 'localhost' }
-  const socket = secured === null ? connect(place) : connectTls(secured)
+  const socket = secured === undefined ? connect(place) : connectTls({ ...place, servername: 'localhost', ...secured })
   t.teardown(() => socket.destroy())
   const peer = new RawPeer(socket)
-  await new Promise<void>((settle, reject) =>
-    socket.once(secured === null ? 'connect' : 'secureConnect', settle).once('error', reject),
-  )
+  const event = secured === undefined ? 'connect' : 'secureConnect'
+  await new Promise<void>((settle, reject) => socket.once(event, settle).once('error', reject))
   return peer
 }
