@@ -22,7 +22,7 @@ import {
   transports,
   type Transport,
 } from '../helpers/process.js'
-import { joinRaw, requestOf } from '../helpers/raw-node.js'
+import { joinRaw, requestOf, straysAt } from '../helpers/raw-node.js'
 import { control, type Frame, frame, Kind } from '../helpers/raw-peer.js'
 
 const PAYLOAD_REJECTED = 8
@@ -111,8 +111,7 @@ for (const transport of transports) {
         await outcomes,
         requests.map((_, index) => (index % 2 === 0 ? String(index) : 'ERR_CALL_TIMEOUT')),
       )
-      const stats = JSON.parse(await controller.ask('stats')) as { controller: { strayResponses: number } }
-      const uncounted = strays - stats.controller.strayResponses
+      const uncounted = strays - (await straysAt(controller, strays))
       figure(t, 'F12', 'late and second answers that were not counted', uncounted, { exactly: 0 })
       t.is(g.stats().node?.liveCalls, 0)
       await innocents.unharmed(t, 'F12')

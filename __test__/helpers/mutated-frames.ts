@@ -17,6 +17,7 @@ const certificate = (name: string): string => join(repository, '__test__/fixture
 /** R2: sends `count` mutated frames beside an innocent pair. */
 export async function sendMutated(t: ExecutionContext, transport: Transport | 'tls', count: number): Promise<void> {
   const ca = transport === 'tls' ? certificate('ca') : undefined
+  const secured = ca === undefined ? undefined : { ca: readFileSync(ca) }
   const place = await freshPlace(t, transport === 'unix' ? 'unix' : 'tcp')
   const tls = { cert: certificate('controller'), key: certificate('controller.key'), ca: certificate('ca') }
   const own = { ...place, initController: true, initNode: false, ...(ca === undefined ? {} : { tls }) }
@@ -33,7 +34,7 @@ export async function sendMutated(t: ExecutionContext, transport: Transport | 't
   }
   const descriptors = (): number => readdirSync(`/proc/${controller.pid}/fd`).length
   const send = async (name: string, make: () => Buffer): Promise<void> => {
-    const peer = await connectRaw(t, listening, ca === undefined ? undefined : { ca: readFileSync(ca) })
+    const peer = await connectRaw(t, listening, secured)
     await peer.shake(name)
     peer.socket.end(Buffer.concat(Array.from({ length: FRAMES_A_CONNECTION }, make)))
     await peer.closed

@@ -1,6 +1,6 @@
 /** A raw peer that is a node, or would be. */
 import type { ExecutionContext } from 'ava'
-import type { Place } from './process.js'
+import type { Place, Process } from './process.js'
 import { connectRaw, frame, Kind, type RawPeer, unpack } from './raw-peer.js'
 
 const FRAGMENT_BYTES = 256 * 1024
@@ -51,4 +51,13 @@ export function refusals(peer: RawPeer): number[] {
     at += 24 + ((length + 7) & ~7)
   }
   return codes
+}
+
+/** The stray answers that a controller has counted, as soon as they are `expected`; it tells its counts after a batch. */
+export async function straysAt(controller: Process, expected: number): Promise<number> {
+  for (const until = performance.now() + 5000; ; ) {
+    const stats = JSON.parse(await controller.ask('stats')) as { controller: { strayResponses: number } }
+    const { strayResponses } = stats.controller
+    if (strayResponses >= expected || performance.now() > until) return strayResponses
+  }
 }

@@ -2,7 +2,7 @@
 // The runner asks for a default export.
 // oxlint-disable-next-line import/no-default-export
 export default {
-  files: ['__test__/long/*.test.ts'],
+  files: ['__test__/long/**/*.test.ts'],
   extensions: { ts: 'module' },
   nodeArguments: ['--import=tsx'],
   workerThreads: false,
