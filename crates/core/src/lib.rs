@@ -6,7 +6,6 @@ pub mod auth;
 pub mod controller;
 pub mod error;
 pub mod handshake;
-mod memory;
 pub mod node;
 pub mod panics;
 mod pattern;

@@ -55,6 +55,19 @@ fn corpus() -> Vec<Vec<u8>> {
     corpus
 }
 
+/// Bytes of memory that this process has; 0 where the system does not tell.
+fn memory() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
+/// Asserts that the process has hardly grown since it had `before`, and tells by how much.
+fn grown(what: &str, before: u64) {
+    let mib = memory().saturating_sub(before) as f64 / f64::from(1 << 20);
+    assert!(mib <= 16.0, "{mib} MiB more after the broken {what}");
+    println!("row R1: memory grew by, of broken {what}: {mib:.1} MiB, at most 16 MiB");
+}
+
 fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(4) {
         let at = random.below(bytes.len());
@@ -106,6 +119,7 @@ fn a_million_broken_frames_panic_nothing() {
     let corpus = corpus();
     let mut random = Random(seed | 1);
     let mut bytes = Vec::new();
+    let before = memory();
     for run in 0..runs {
         // Several rounds on one input lead further away than a round on each.
         if run % 4 == 0 || bytes.is_empty() {
@@ -114,6 +128,7 @@ fn a_million_broken_frames_panic_nothing() {
         mutate(&mut bytes, &mut random);
         walk(&bytes);
     }
+    grown("frames", before);
     println!("row R1: broken frames decoded without a panic: {runs}, at least 1000000");
 }
 
@@ -125,6 +140,7 @@ fn a_million_broken_payloads_panic_nothing_and_none_promises_more_than_it_holds(
     let mut bytes = Vec::new();
     let mut sound = 0_u64;
     let runs = number("DAFFI_RUNS", 1_000_000);
+    let before = memory();
     for run in 0..runs {
         if run % 4 == 0 || bytes.is_empty() {
             let whole = &corpus[random.below(corpus.len())];
@@ -139,6 +155,7 @@ fn a_million_broken_payloads_panic_nothing_and_none_promises_more_than_it_holds(
         }
     }
     println!("{sound} were sound");
+    grown("payloads", before);
     println!("row R1: broken payloads scanned without a panic: {runs}, at least 1000000");
     assert!(sound > 0, "mutations must not all be refused");
 }

@@ -3,7 +3,6 @@
 //! Memory is reserved when the first piece arrives, after its announced total was held against the
 //! limits; the system backs it with pages only as bytes arrive.
 
-use crate::memory;
 use crate::node::inbox::is_sound;
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
 use rustc_hash::FxHashMap;
@@ -70,7 +69,8 @@ impl Assemblies {
             return Err(ErrorCode::Overloaded);
         }
         let total_len = usize::try_from(total).map_err(|_| ErrorCode::PayloadTooLarge)?;
-        let payload = memory::buffer_for(total_len).ok_or(ErrorCode::Overloaded)?;
+        let mut payload = Vec::new();
+        payload.try_reserve_exact(total_len).map_err(|_| ErrorCode::Overloaded)?;
         let assembly = Assembly { header: *header, extension: extension.to_vec(), total: total_len, payload };
         if let Some(before) = self.arriving.insert(key(header), assembly) {
             self.reserved -= before.total as u64;

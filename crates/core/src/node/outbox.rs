@@ -7,12 +7,12 @@
 //! there is room again; at most one submission goes beyond. A full lane of big payloads holds back no small
 //! frame.
 
-use crate::memory;
 use crate::socket::Socket;
 use daffi_protocol::limits::FRAGMENT_BYTES;
 use daffi_protocol::{Header, codec, extension, flags};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
 
 /// Bytes on their way out of one connection.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ pub struct Outbox {
     fragment: Option<Fragment>,
     /// Bytes of the payloads in `bigs`, but for fragments that the socket took.
     big_bytes: usize,
+    /// Memory of the last payload that had to wait, for the next one: most of the time of filling a fresh one are its page
+    /// faults.
+    spare: Vec<u8>,
+    /// Whether a payload had to wait since [`Outbox::let_go`].
+    is_spare_used: bool,
     /// Above this many queued bytes in a lane the caller should hold back.
     soft: usize,
     /// Whether a lane's caller was told to hold back, and not yet that there is room.
@@ -95,6 +100,8 @@ impl Outbox {
             bigs: VecDeque::new(),
             fragment: None,
             big_bytes: 0,
+            spare: Vec::new(),
+            is_spare_used: false,
             soft,
             pressed: Pressed::default(),
             total_sent: 0,
@@ -171,7 +178,8 @@ impl Outbox {
             self.small.extend(plan.announce());
         }
         let base = begun.as_ref().map_or(0, |fragment| fragment.start);
-        let mut payload = memory::buffer_for(total - base).ok_or(io::ErrorKind::OutOfMemory)?;
+        // As large as the whole, so that the next of its size fits, however much of that goes at once.
+        let mut payload = self.take_buffer(total)?;
         for piece in slices(pieces, base, total) {
             payload.extend_from_slice(&piece);
         }
@@ -254,9 +262,36 @@ impl Outbox {
     /// After a fragment with `sent` bytes of the payload: the next one's turn, if this one is not done.
     fn end_fragment(&mut self, sent: usize) {
         self.big_bytes -= sent;
-        if let Some(big) = self.bigs.pop_front().filter(|big| !big.plan.is_done()) {
-            self.bigs.push_back(big);
+        let Some(Big { plan, mut payload, base }) = self.bigs.pop_front() else { return };
+        if !plan.is_done() {
+            self.bigs.push_back(Big { plan, payload, base });
+        } else if payload.capacity() > self.spare.capacity() {
+            payload.clear();
+            self.spare = payload;
         }
+    }
+
+    /// Lets go of memory that no payload has used since the last time.
+    pub fn let_go(&mut self) {
+        if !mem::take(&mut self.is_spare_used) && self.bigs.is_empty() {
+            self.spare = Vec::new();
+        }
+    }
+
+    /// What is kept for the next payload.
+    #[cfg(test)]
+    pub fn kept_bytes(&self) -> usize {
+        self.spare.capacity()
+    }
+
+    fn take_buffer(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
+        self.is_spare_used = true;
+        if self.spare.capacity() >= bytes {
+            return Ok(mem::take(&mut self.spare));
+        }
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        Ok(buffer)
     }
 }
 
