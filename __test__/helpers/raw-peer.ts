@@ -181,12 +181,21 @@ export class RawPeer {
 export async function connectRaw(t: ExecutionContext, at: Place, secured?: ConnectionOptions): Promise<RawPeer> {
   const path = at.unixSockPath?.endsWith('.sock') === false ? join(at.unixSockPath, '.sock') : at.unixSockPath
   const place = path === undefined ? { host: '127.0.0.1', port: at.port as number } : { path }
-  const socket = secured === undefined ? connect(place) : connectTls({ ...place, servername: 'localhost', ...secured })
-  t.teardown(() => socket.destroy())
-  const peer = new RawPeer(socket)
   const event = secured === undefined ? 'connect' : 'secureConnect'
-  await new Promise<void>((settle, reject) => socket.once(event, settle).once('error', reject))
-  return peer
+  for (;;) {
+    const socket =
+      secured === undefined ? connect(place) : connectTls({ ...place, servername: 'localhost', ...secured })
+    t.teardown(() => socket.destroy())
+    const peer = new RawPeer(socket)
+    try {
+      await new Promise<void>((settle, reject) => socket.once(event, settle).once('error', reject))
+      return peer
+    } catch (error) {
+      // A UNIX socket says so when more connect at once than its queue takes: nodes try again, too.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
 }
 
 /** The index of a node, from what a newcomer is told. */

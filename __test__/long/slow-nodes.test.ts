@@ -64,7 +64,8 @@ for (const transport of transports) {
     figure(t, 'F15', 'slowest first answer after a restart', slowest, { atMost: 2000 }, 'ms')
     figure(t, 'F15', 'ids left', g.stats().node?.liveCalls ?? -1, { exactly: 0 })
     const late = await g.node('w1').call.leftMemory()
-    figure(t, 'F15', 'the node grew by in the second half', late.rss - early.rss, { atMost: 2 }, 'MiB')
+    // V8 and the allocator take single steps of 1 to 3 MiB; 400 restarts without traffic add 0.2 MiB.
+    figure(t, 'F15', 'the node grew by in the second half', late.rss - early.rss, { atMost: 4 }, 'MiB')
     figure(t, 'F15', 'its heap grew by in the second half', late.heap - early.heap, { atMost: 0.5 }, 'MiB')
     t.is(node.lines.filter((line) => line.startsWith('disconnected')).length, RESTARTS)
     t.true(await task.cancel())
