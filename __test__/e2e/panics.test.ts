@@ -23,7 +23,17 @@ for (const transport of transports) {
         Accept: async () => await (await startGlobal(t, { ...at, ...beats, processName: 'accepted' })).stop(),
         Handshake: async () => await (await startGlobal(t, { ...at, ...beats, processName: 'shaken' })).stop(),
         Serve: () => codeOf(g.node('w').call.add(1, 2)),
-        WriteOut: () => codeOf(g.node('w').call.digest(Buffer.alloc(20 << 20))),
+        // While its JavaScript is busy, so that something has to wait at the controller.
+        WriteOut: () =>
+          Promise.all([
+            codeOf(g.node('w').call.block(300)),
+            codeOf(
+              g
+                .node('w')
+                .call.digest(Buffer.alloc(20 << 20))
+                .fg({ timeout: 5000 }),
+            ),
+          ]),
         Changes: () => tell('expose another'),
         StopNodes: async () => t.is(await tell('killAll'), '{"stopped":[],"remaining":[]}'),
       }
@@ -43,7 +53,10 @@ for (const transport of transports) {
         await g.node('w').call.add(1, 2)
         await tell(`panic ${index}`)
         await trigger[place]?.()
-        while ((await statsOf(core)).node?.panics === caught);
+        const patience = performance.now() + 20_000
+        while ((await statsOf(core)).node?.panics === caught) {
+          if (performance.now() > patience) throw new Error(`nothing has panicked at ${place}`)
+        }
         caught++
         t.is((await statsOf(core)).controller?.panics, caught, place)
         // It is there again by itself.
