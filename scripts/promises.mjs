@@ -180,7 +180,9 @@ export const promises = [
     what: 'Payloads of 8 to 64 MiB beside small calls and heartbeats of the same connection',
     promise: 'Small calls overtake, a slow network is no silence',
     asked: 'p99 of small calls at most 50 ms; no loss of a node at 1 MB/s',
-    tier: 'PR',
+    tier: 'PR, N',
+    reached:
+      '8 MiB in each test run, 64 MiB in the long one. Where the machine has to find fresh memory for each payload of 64 MiB, which this virtual one does now and then, p99 beside them was up to 165 ms.',
   },
   {
     id: 'F11',

@@ -5,7 +5,6 @@ import { startChaosProxy } from '../helpers/chaos-proxy.js'
 import { figure } from '../helpers/figures.js'
 import {
   beats,
-  type FaultCaller,
   knowsAll,
   memoryOf,
   nothingLeft,
@@ -14,20 +13,17 @@ import {
   startMeasured,
 } from '../helpers/in-flight.js'
 import { codeOf, startWorker, transports } from '../helpers/process.js'
-import { floodFrozen, MIB, Outcomes, repeat, start, watchMemory } from '../helpers/slow-nodes.js'
-
-const p99 = (times: number[]): number =>
-  times.toSorted((one, other) => one - other)[Math.floor(times.length * 0.99)] as number
-
-/** How long small calls take until `isOver`; `times` grows meanwhile. */
-async function smallCalls(g: FaultCaller, isOver: () => boolean, times: number[] = []): Promise<number[]> {
-  while (!isOver()) {
-    const begun = performance.now()
-    if ((await g.node('w1').call.add(times.length, 1)) !== times.length + 1) throw new Error('wrong answer')
-    times.push(performance.now() - begun)
-  }
-  return times
-}
+import {
+  floodFrozen,
+  MIB,
+  Outcomes,
+  p99,
+  passLarge,
+  repeat,
+  smallCalls,
+  start,
+  watchMemory,
+} from '../helpers/slow-nodes.js'
 
 for (const transport of transports) {
   test.serial(`a frozen reader that is sent 256 MiB holds 48 MiB of the controller at most, over ${transport}`, (t) =>
@@ -107,34 +103,8 @@ for (const transport of transports) {
     },
   )
 
-  test.serial(
-    `small calls pass payloads of 8 and 64 MiB of the same connection within 50 ms, over ${transport}`,
-    async (t) => {
-      const { at, node, g } = await start(t, transport, beats)
-      const innocents = await startInnocents(t, at)
-      for (const size of [8, 64]) {
-        for (const direction of ['to the node', 'from the node']) {
-          let isOver = false
-          const block = Buffer.alloc(size * MIB - 100, size)
-          const w1 = g.node('w1').call
-          await w1.keep(block.length, size)
-          const made: number[] = []
-          const times = smallCalls(g, () => isOver, made)
-          // A p99 needs more than a hundred of them; fewer than five pass a payload of 8 MiB.
-          while (made.length < 250) {
-            if (direction === 'to the node') t.is(await w1.swallow(block), block.length)
-            else t.is((await w1.kept()).length, block.length)
-          }
-          isOver = true
-          const all = await times
-          t.log(`${all.length} small calls`)
-          figure(t, 'F10', `p99 of small calls beside ${size} MiB ${direction}`, p99(all), { atMost: 50 }, 'ms')
-        }
-      }
-      const disconnects = node.lines.filter((line) => line.startsWith('disconnected')).length
-      figure(t, 'F10', 'disconnects beside large payloads', disconnects, { exactly: 0 })
-      await innocents.unharmed(t, 'F10')
-    },
+  test.serial(`small calls pass payloads of 8 MiB of the same connection within 50 ms, over ${transport}`, (t) =>
+    passLarge(t, transport, 8),
   )
 
   test.serial(`a large payload over a slow network is no silence, over ${transport}`, async (t) => {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExecutionContext } from 'ava'
 import { figure } from './figures.js'
 import {
+  beats,
   bearable,
   type FaultCaller,
   knowsAll,
@@ -11,6 +12,7 @@ import {
   startAll,
   startCaller,
   startFaultNode,
+  startInnocents,
   startMeasured,
 } from './in-flight.js'
 import { codeOf, freshPlace, type Place, type Process, startWorker, type Transport } from './process.js'
@@ -125,4 +127,43 @@ export async function floodFrozen(
   t.true(await task.cancel())
   t.is(await g.node('w1').call.add(1, 2), 3)
   if (isGivenUp) await nothingLeft(t, g, 'w1')
+}
+
+export const p99 = (times: number[]): number =>
+  times.toSorted((one, other) => one - other)[Math.floor(times.length * 0.99)] as number
+
+/** How long small calls take until `isOver`; `times` grows meanwhile. */
+export async function smallCalls(g: FaultCaller, isOver: () => boolean, times: number[] = []): Promise<number[]> {
+  while (!isOver()) {
+    const begun = performance.now()
+    if ((await g.node('w1').call.add(times.length, 1)) !== times.length + 1) throw new Error('wrong answer')
+    times.push(performance.now() - begun)
+  }
+  return times
+}
+
+/** Small calls beside payloads of so many MiB in each direction, on the same connection. */
+export async function passLarge(t: ExecutionContext, transport: Transport, size: number): Promise<void> {
+  const { at, node, g } = await start(t, transport, beats)
+  const innocents = await startInnocents(t, at)
+  for (const direction of ['to the node', 'from the node']) {
+    let isOver = false
+    const block = Buffer.alloc(size * MIB - 100, size)
+    const w1 = g.node('w1').call
+    await w1.keep(block.length, size)
+    const made: number[] = []
+    const times = smallCalls(g, () => isOver, made)
+    // A p99 needs more than a hundred of them; fewer than five pass a payload of 8 MiB.
+    while (made.length < 250) {
+      if (direction === 'to the node') t.is(await w1.swallow(block), block.length)
+      else t.is((await w1.kept()).length, block.length)
+    }
+    isOver = true
+    const all = await times
+    t.log(`${all.length} small calls`)
+    figure(t, 'F10', `p99 of small calls beside ${size} MiB ${direction}`, p99(all), { atMost: 50 }, 'ms')
+  }
+  const disconnects = node.lines.filter((line) => line.startsWith('disconnected')).length
+  figure(t, 'F10', 'disconnects beside large payloads', disconnects, { exactly: 0 })
+  await innocents.unharmed(t, 'F10')
 }

@@ -4,7 +4,7 @@ import test from 'ava'
 import { figure } from '../helpers/figures.js'
 import { beats, knowsAll } from '../helpers/in-flight.js'
 import { codeOf, startWorker, transports } from '../helpers/process.js'
-import { floodFrozen, Outcomes, start } from '../helpers/slow-nodes.js'
+import { floodFrozen, Outcomes, passLarge, start } from '../helpers/slow-nodes.js'
 
 /** Of the controller, one every two seconds. */
 const RESTARTS = 50
@@ -12,6 +12,10 @@ const RESTARTS = 50
 for (const transport of transports) {
   test.serial(`a frozen reader that is sent 2 GiB holds 48 MiB of the controller at most, over ${transport}`, (t) =>
     floodFrozen(t, transport, 2048, true),
+  )
+
+  test.serial(`small calls pass payloads of 64 MiB of the same connection within 50 ms, over ${transport}`, (t) =>
+    passLarge(t, transport, 64),
   )
 
   test.serial(`50 restarts of the controller leave no call open, over ${transport}`, async (t) => {
