@@ -15,7 +15,7 @@ const LAYERS = [
   ['stream'],
   ['options'],
   ['grants', 'tls', 'transfer-policy'],
-  ['duration', 'events', 'logger', 'names', 'signals', 'timer'],
+  ['duration', 'events', 'flag', 'logger', 'names', 'signals', 'timer'],
   ['clock'],
   ['errors'],
 ]

@@ -1,5 +1,6 @@
 /** What a controller lets the nodes of certain names do. */
 import { invalidOption, show } from './errors.js'
+import { toFlag } from './flag.js'
 import { checkOptionNames } from './names.js'
 
 /** What nodes may do: what is left out they may not. */
@@ -69,9 +70,9 @@ function completeGrant(grant: Grant, what: string, general: string | null): Comp
     token: token ?? null,
     call: completeNames(grant.call, `${what}.call`),
     expose: completeNames(grant.expose, `${what}.expose`),
-    schedule: flag(grant.schedule, `${what}.schedule`),
-    transfer: flag(grant.transfer, `${what}.transfer`),
-    admin: flag(grant.admin, `${what}.admin`),
+    schedule: toFlag(grant.schedule, `${what}.schedule`),
+    transfer: toFlag(grant.transfer, `${what}.transfer`),
+    admin: toFlag(grant.admin, `${what}.admin`),
   }
 }
 
@@ -85,10 +86,4 @@ function completePatterns(option: unknown, what: string, wanted: string): string
   const patterns: unknown[] = Array.isArray(option) ? option : [option]
   if (patterns.every((pattern) => typeof pattern === 'string' && pattern !== '')) return patterns as string[]
   throw invalidOption(`\`${what}\` is ${show(option)}. Give ${wanted}; \`*\` stands for any characters.`)
-}
-
-function flag(option: unknown, what: string): boolean {
-  if (option == null) return false
-  if (typeof option === 'boolean') return option
-  throw invalidOption(`\`${what}\` is ${show(option)}. Give true or false.`)
 }

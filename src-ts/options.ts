@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { type Duration, toInterval, toMilliseconds, toTimeout } from './duration.js'
 import { invalidOption, show } from './errors.js'
+import { toFlag } from './flag.js'
 import type { Logger } from './logger.js'
 import { type CompleteGrant, completeGrants, type Grant } from './grants.js'
 import { checkName, checkOptionNames } from './names.js'
@@ -178,13 +179,13 @@ const NAMES: readonly (keyof GlobalOptions)[] = [
 export function completeOptions(options: GlobalOptions = {}, surroundings?: Surroundings): CompleteOptions {
   const { env, platform } = surroundings ?? { env: process.env, platform: process.platform }
   checkOptionNames(options, NAMES, 'new Global()')
-  const initController = flag(options.initController, 'initController', false)
-  const initNode = flag(options.initNode, 'initNode', true)
+  const initController = toFlag(options.initController, 'initController', false)
+  const initNode = toFlag(options.initNode, 'initNode', true)
   if (!initController && !initNode) {
     throw invalidOption('`initController` and `initNode` are both false: nothing would start. Set one of them to true.')
   }
   const address = completeAddress(options, env, platform, initController)
-  const insecure = flag(options.insecureTransport, 'insecureTransport', false)
+  const insecure = toFlag(options.insecureTransport, 'insecureTransport', false)
   const token = completeToken(options.token, given(env.DAFFI_TOKEN))
   const tls = completeTls(options.tls, address.host !== null, initController)
   checkReach(address, token, tls, insecure, initController)
@@ -220,7 +221,7 @@ export function completeOptions(options: GlobalOptions = {}, surroundings?: Surr
     reconnect: { minMs, maxMs },
     limits: completeLimits(options.limits),
     workers: completeWorkers(options.workers, initNode),
-    inline: flag(options.inline, 'inline', true),
+    inline: toFlag(options.inline, 'inline', true),
   }
 }
 
@@ -437,12 +438,6 @@ function limit(
 function group<T extends object>(option: T | null | undefined, names: readonly string[], name: string): T {
   if (option == null) return {} as T
   checkOptionNames(option, names, `\`${name}\``)
-  return option
-}
-
-function flag(option: boolean | null | undefined, name: string, fallback: boolean): boolean {
-  if (option == null) return fallback
-  if (typeof option !== 'boolean') throw invalidOption(`\`${name}\` is ${show(option)}. Give true or false.`)
   return option
 }
 

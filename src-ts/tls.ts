@@ -3,6 +3,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { invalidOption, show } from './errors.js'
+import { toFlag } from './flag.js'
 import { checkOptionNames } from './names.js'
 
 /** A certificate or a key: PEM as text or bytes, or the path of a file that holds it. */
@@ -72,9 +73,9 @@ export function completeTls(
     key: pem(given.key, 'key'),
     ca: pem(given.ca, 'ca'),
     crl: pem(given.crl, 'crl'),
-    requestCert: flag(given.requestCert, 'requestCert'),
+    requestCert: toFlag(given.requestCert, 'tls.requestCert'),
     serverName: name(given.serverName),
-    skipVerify: flag(given.dangerouslySkipVerify, 'dangerouslySkipVerify'),
+    skipVerify: toFlag(given.dangerouslySkipVerify, 'tls.dangerouslySkipVerify'),
   }
   if ((tls.cert === null) !== (tls.key === null)) {
     const [here, missing] = tls.cert === null ? ['key', 'cert'] : ['cert', 'key']
@@ -147,12 +148,6 @@ function certificate(text: string, part: string): X509Certificate {
   } catch {
     throw invalidOption(`\`tls.${part}\` holds no certificate that can be read. It has to be PEM.`)
   }
-}
-
-function flag(option: boolean | null | undefined, part: string): boolean {
-  if (option == null) return false
-  if (typeof option !== 'boolean') throw invalidOption(`\`tls.${part}\` is ${show(option)}. Give true or false.`)
-  return option
 }
 
 function name(option: string | null | undefined): string | null {

@@ -61,7 +61,7 @@ function serve(
   }
   const names = {
     names: new Map(ids.map((name, index) => [index + 1, name])),
-    nodeName: (index: number) => (index === 2 ? 'b' : undefined),
+    nodeName: (index: number) => ({ 2: 'b', 3: 'c' })[index],
     controller: 2,
   }
   const respond: Respond = (slot, generation, code, value) => outcomes.push({ slot, generation, code, value })
@@ -96,6 +96,21 @@ test('a plain function is answered at once, and counts as running only while it 
   call('add', [1, 2])
   t.deepEqual(outcomes, [ended(3)])
   t.is(dispatcher.running, 0)
+})
+
+test('the key of a call counts for its caller and its callback only', (t) => {
+  const { dispatcher, outcomes } = serve({ secret: () => 'secret', open: () => 'open', runs: (who: string) => who })
+  const repeat = (callback: number, node: number, slot: number, args: unknown[] = []): void =>
+    dispatcher.request(callback, args, node, slot, 7, true, 0, true, 'key')
+  repeat(1, 2, 1)
+  repeat(2, 2, 2)
+  repeat(3, 2, 3, ['b'])
+  repeat(3, 3, 4, ['c'])
+  repeat(3, 2, 5, ['again'])
+  t.deepEqual(
+    outcomes.map(({ value }) => value),
+    ['secret', 'open', 'b', 'c', 'b'],
+  )
 })
 
 test('a promise, and anything with a then, is answered when it settles', async (t) => {

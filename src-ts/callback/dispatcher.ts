@@ -105,7 +105,9 @@ export class Dispatcher implements Inbound {
     const entry = name === undefined ? undefined : this.#host.lookup(name)
     if (key !== '' && entry !== undefined && wantsReply && Array.isArray(args)) {
       const caller = this.#names.nodeName(node) ?? ''
-      this.#repeats.take(key, slot, generation, (settle) => this.#begin(entry, args, caller, timeoutMs, settle))
+      // Of this caller and callback only: a key that somebody else has learnt gives them no outcome.
+      const own = `${caller}\n${entry.name}\n${key}`
+      this.#repeats.take(own, slot, generation, (settle) => this.#begin(entry, args, caller, timeoutMs, settle))
     } else if (entry === undefined) {
       if (callback === 0) this.#system(args, node, local, slot, generation, wantsReply)
       else if (wantsReply) this.#respond(slot, generation, WireCode.NoCandidate, null)

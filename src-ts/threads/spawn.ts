@@ -38,7 +38,7 @@ export function spawnThread(url: string, options: CompleteOptions): Spawned {
 
 /** What may be known in a thread: a policy is a function perhaps, and a secret is not needed there. */
 function shareable(options: CompleteOptions): CompleteOptions {
-  return { ...options, transfer: 'off', token: null, tls: null, cookiePath: '', workers: null }
+  return { ...options, transfer: 'off', token: null, tls: null, grants: null, cookiePath: '', workers: null }
 }
 
 /**

@@ -460,17 +460,18 @@ fn each_lane_presses_above_its_soft_limit_and_tells_once_when_there_is_room() {
 fn memory_of_a_big_payload_serves_the_next_and_is_let_go_when_none_comes() {
     let mut pair = Pair::new();
     let mut seen = Vec::new();
-    let mut send = |pair: &mut Pair| {
-        pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(6 << 20, 1)]).unwrap();
+    let mut send = |pair: &mut Pair, bytes: usize| {
+        pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(bytes, 1)]).unwrap();
         while pair.outbox.flush(&pair.near).unwrap() != Flushed::All {
             pair.pump(&mut seen);
         }
         pair.outbox.kept_bytes()
     };
-    assert_eq!(send(&mut pair), 6 << 20);
-    assert_eq!(send(&mut pair), 6 << 20);
+    assert_eq!(send(&mut pair, 6 << 20), 6 << 20);
+    assert_eq!(send(&mut pair, 6 << 20), 6 << 20);
     pair.outbox.let_go();
     assert_eq!(pair.outbox.kept_bytes(), 6 << 20, "it was used since the last tick");
+    assert_eq!(send(&mut pair, 1 << 20), 6 << 20, "a small one does not use it");
     pair.outbox.let_go();
     assert_eq!(pair.outbox.kept_bytes(), 0);
 }

@@ -30,7 +30,7 @@ pub struct Outbox {
     /// Memory of the last payload that had to wait, for the next one: most of the time of filling a fresh one are its page
     /// faults.
     spare: Vec<u8>,
-    /// Whether a payload had to wait since [`Outbox::let_go`].
+    /// Whether it came back from a payload since [`Outbox::let_go`].
     is_spare_used: bool,
     /// Above this many queued bytes in a lane the caller should hold back.
     soft: usize,
@@ -268,12 +268,13 @@ impl Outbox {
         } else if payload.capacity() > self.spare.capacity() {
             payload.clear();
             self.spare = payload;
+            self.is_spare_used = true;
         }
     }
 
     /// Lets go of memory that no payload has used since the last time.
     pub fn let_go(&mut self) {
-        if !mem::take(&mut self.is_spare_used) && self.bigs.is_empty() {
+        if !mem::take(&mut self.is_spare_used) {
             self.spare = Vec::new();
         }
     }
@@ -285,8 +286,8 @@ impl Outbox {
     }
 
     fn take_buffer(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
-        self.is_spare_used = true;
-        if self.spare.capacity() >= bytes {
+        // One that is far too large would be kept by small payloads for ever.
+        if (bytes..=bytes.saturating_mul(4)).contains(&self.spare.capacity()) {
             return Ok(mem::take(&mut self.spare));
         }
         let mut buffer = Vec::new();
