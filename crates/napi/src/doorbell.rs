@@ -2,7 +2,7 @@
 //! at most one call is pending, and from the event loop when the watched socket is readable.
 
 use crate::uv::{self, Uv};
-use daffi_core::node::Line;
+use daffi_core::node::{BESIDE_BYTES, Line};
 use daffi_core::spin::Spin;
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -44,6 +44,8 @@ struct Watch {
     stopped: bool,
     event_loop: *mut c_void,
     spin: Spin,
+    /// For what comes between pieces of big payloads; empty until there are some.
+    beside: Vec<u8>,
 }
 
 impl Watcher {
@@ -95,6 +97,7 @@ impl Watcher {
                 stopped: false,
                 event_loop,
                 spin: Spin::new(),
+                beside: Vec::new(),
             }));
             *handle.cast::<*mut c_void>() = watch.cast();
             let hook = &raw mut (*watch).cleanup;
@@ -161,7 +164,7 @@ unsafe extern "C" fn on_readable(handle: *mut c_void, _status: c_int, _events: c
         let turn = Instant::now();
         (*watch).spin.woken(turn);
         loop {
-            if !ring(watch) || (*watch).stopped || (*watch).line.has_ended() {
+            if has_news(watch) && !ring(watch) || (*watch).stopped || (*watch).line.has_ended() {
                 return;
             }
             if turn.elapsed() >= TURN {
@@ -176,6 +179,17 @@ unsafe extern "C" fn on_readable(handle: *mut c_void, _status: c_int, _events: c
         }
         (*watch).spin.sleeps(Instant::now());
     }
+}
+
+/// Whether JavaScript should be called: pieces of big payloads are read without it.
+unsafe fn has_news(watch: *mut Watch) -> bool {
+    // SAFETY: as the caller promises, alive and on its thread.
+    let Watch { line, beside, .. } = unsafe { &mut *watch };
+    if !line.awaits_pieces() {
+        return true;
+    }
+    beside.resize(BESIDE_BYTES, 0);
+    line.read_pieces(beside)
 }
 
 /// Calls the doorbell. False when JavaScript cannot be called any more.

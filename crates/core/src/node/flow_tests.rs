@@ -377,7 +377,7 @@ fn a_cancel_amid_the_pieces_of_its_request_drops_them_and_is_answered_in_place_o
         let mut pair = Pair::new();
         let mut seen = Vec::new();
         let header = Header { flags: no_reply, ..request(1) };
-        pair.outbox.send_big(&pair.near, header, &[], &[&payload(4 << 20, 1)]).unwrap();
+        pair.outbox.send_big(&pair.near, header, &[], &[&payload(7 << 20, 1)]).unwrap();
         pair.pump(&mut seen);
         pair.outbox.send(&pair.near, &Header { kind: Kind::Cancel, ..request(1) }.encode()).unwrap();
         seen.extend(pair.run());

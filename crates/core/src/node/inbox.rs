@@ -79,6 +79,11 @@ impl Inbox {
         self.assemblies.held()
     }
 
+    /// Whether what comes next is likely to be a piece of a big payload, and what was carried fits beside it.
+    pub fn awaits_pieces(&self) -> bool {
+        !self.assemblies.is_empty() && self.made.is_empty() && self.carry.len() <= READ_BESIDE_BYTES
+    }
+
     /// The payload of a frame flagged [`flags::BIG`], once.
     pub fn take_big(&mut self, token: u32) -> Option<Vec<u8>> {
         self.assemblies.take(token)
@@ -387,6 +392,9 @@ fn refused_items(header: &Header, code: ErrorCode) -> Header {
 
 /// Bytes read beside a piece that is read into its place: enough for small frames that pass.
 const READ_BESIDE_BYTES: usize = 16 * 1024;
+
+/// Bytes of a buffer for [`Inbox::pump`] while [`Inbox::awaits_pieces`]: what is carried, what is read, and what is made of it.
+pub const BESIDE_BYTES: usize = 4 * READ_BESIDE_BYTES;
 
 /// How much of an unwanted piece is thrown away at a time.
 const WASTE_BYTES: usize = 16 * 1024;

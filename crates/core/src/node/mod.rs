@@ -9,7 +9,7 @@ mod inbox;
 mod line;
 mod outbox;
 
-pub use inbox::PUMP_BYTES;
+pub use inbox::{BESIDE_BYTES, PUMP_BYTES};
 pub use line::{Drained, Line};
 
 use crate::auth;

@@ -8,7 +8,7 @@
 //! frame.
 
 use crate::socket::Socket;
-use daffi_protocol::limits::FRAGMENT_BYTES;
+use daffi_protocol::limits::{FRAGMENT_BYTES, MAX_EXTENSION_BYTES};
 use daffi_protocol::{Header, codec, extension, flags};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -317,7 +317,11 @@ impl Plan {
             return None;
         }
         let start = self.next;
-        let end = self.total.min(start + FRAGMENT_BYTES as usize);
+        // A last piece of a few bytes goes along where a frame has room for it: one write less.
+        let extra = MAX_EXTENSION_BYTES as usize - if self.is_announced { 0 } else { self.extension.len() };
+        let most =
+            FRAGMENT_BYTES as usize + if self.total - start <= FRAGMENT_BYTES as usize + extra { extra } else { 0 };
+        let end = self.total.min(start + most);
         self.next = end;
         let piece = u32::try_from(end - start).unwrap_or(u32::MAX);
         let mut header = self.header;
