@@ -1,7 +1,6 @@
 /** User options to complete options, once. Past this file nothing is `undefined`. */
 import { randomInt } from 'node:crypto'
 import { statSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -244,6 +243,11 @@ function checkReach(
       'socket; or give `token` and `tls`; or `tls` with certificates on both sides (`requestCert: true` at the controller, ' +
       '`cert` and `key` at its nodes); or `token` and `insecureTransport: true` in a network you trust.',
   )
+}
+
+/** 4, 6, or 0 for what is no address. `node:net` is loaded for it: few programs give a host. */
+function isIP(host: string): number {
+  return process.getBuiltinModule('node:net').isIP(host)
 }
 
 /** Whether only this machine reaches the address: `localhost`, 127.0.0.0/8 and ::1. */

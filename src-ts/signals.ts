@@ -1,6 +1,4 @@
 /** SIGTERM and SIGINT, for as long as a Global is joined. */
-import { isMainThread } from 'node:worker_threads'
-
 /** What a signal stops. */
 export interface Joined {
   stop(): Promise<void>
@@ -22,7 +20,7 @@ let stopping = false
  * back. Nothing happens in a worker thread, which gets no signals.
  */
 export function stopOnSignal(entry: Joined): () => void {
-  if (!isMainThread) return () => undefined
+  if (!process.getBuiltinModule('node:worker_threads').isMainThread) return () => undefined
   if (joined.size === 0) for (const signal of SIGNALS) process.on(signal, onSignal)
   joined.add(entry)
   return () => {

@@ -1,7 +1,6 @@
 /** A run in a process of its own, which has few rights and does not outlive this one. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -9,6 +8,9 @@ import { CHANNEL, LENGTH_BYTES, outOfTime, type Run, type RunEvents, type RunLim
 import { runnerText } from './runner-text.js'
 
 const MIB = 1024 * 1024
+
+/** Loaded with the first such run. */
+const files = (): typeof import('node:fs/promises') => process.getBuiltinModule('node:fs/promises')
 
 /** How often the memory of a process is looked at. */
 const WATCH_MS = 100
@@ -86,7 +88,7 @@ class ProcessRun implements Run {
   async begin(request: Buffer): Promise<void> {
     let folder: string | null = null
     try {
-      folder = await mkdtemp(join(tmpdir(), 'daffi-run-'))
+      folder = await files().mkdtemp(join(tmpdir(), 'daffi-run-'))
       if (this.#why === null) await this.#live(folder, request)
     } catch (error) {
       this.#why ??= `its process could not be started: ${(error as Error).message}`
@@ -94,7 +96,7 @@ class ProcessRun implements Run {
     clearTimeout(this.#timer)
     if (this.#backup !== null) clearTimeout(this.#backup)
     if (this.#watch !== null) clearInterval(this.#watch)
-    if (folder !== null) await rm(folder, { recursive: true, force: true }).catch(() => undefined)
+    if (folder !== null) await files().rm(folder, { recursive: true, force: true }).catch(() => undefined)
     this.#events.ended(this.#why ?? byItself(this.#limits))
   }
 
@@ -102,7 +104,7 @@ class ProcessRun implements Run {
   async #live(folder: string, request: Buffer): Promise<void> {
     const heapMib = Math.ceil(this.#limits.maxMemory / MIB)
     const flags = [permissionFlag, '--no-addons', '--no-warnings', `--max-old-space-size=${heapMib}`]
-    const child = spawn('/bin/sh', ['-c', KEEPER, folder, process.execPath, ...flags, '-e', PROGRAM], {
+    const child = process.getBuiltinModule('node:child_process').spawn('/bin/sh', ['-c', KEEPER, folder, process.execPath, ...flags, '-e', PROGRAM], {
       cwd: folder,
       env: environment(),
       stdio: ['pipe', 'ignore', 'ignore', 'pipe'],

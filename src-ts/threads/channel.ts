@@ -1,5 +1,5 @@
 /** Frames between the main thread and a worker thread: heads and values as bytes of our own codec, a batch a message. */
-import { type MessagePort, receiveMessageOnPort, type Transferable } from 'node:worker_threads'
+import type { MessagePort, Transferable } from 'node:worker_threads'
 import { decodeFrom } from '../payload/decode.js'
 import { encodeBig, encodeInto } from '../payload/encode.js'
 
@@ -110,6 +110,7 @@ export class Channel {
 
   /** Takes what has arrived while this thread was busy; `batchEnd` is not called for it. */
   poll(): void {
+    const { receiveMessageOnPort } = process.getBuiltinModule('node:worker_threads')
     for (;;) {
       const received = receiveMessageOnPort(this.#port) as { message: Batch | Word } | undefined
       if (received === undefined) return

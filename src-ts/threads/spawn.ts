@@ -1,7 +1,7 @@
 /** Starts worker threads. */
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import type { MessagePort } from 'node:worker_threads'
 import type { CompleteOptions } from '../options.js'
 import { ENTRY, type Seat } from './entry.js'
 
@@ -15,6 +15,7 @@ export interface Spawned {
 
 /** Starts a thread that runs the module at `url`. It keeps no process alive. */
 export function spawnThread(url: string, options: CompleteOptions): Spawned {
+  const { MessageChannel, Worker } = process.getBuiltinModule('node:worker_threads')
   const { port1, port2 } = new MessageChannel()
   const seat: Seat = { port: port2, url, main: process.argv[1], tsx: findTsx(), options: shareable(options) }
   const worker = new Worker(ENTRY, {
