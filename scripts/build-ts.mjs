@@ -16,14 +16,17 @@ const COMMAND = { cli: 'src-ts/cli/index.ts' }
 const SHARED = /^shared-\w+\.js(\.map)?$/
 /** Modules under src-ts whose types users know from `daffi` itself. */
 const PUBLIC = /\.build\/types\/(global|options|duration)\.d\.ts$/
-/** The program of isolated runs, as text inside the bundle: a user's bundler would leave a file of its own behind. */
-const RUNNER = 'src-ts/isolation/runner-text.js'
+/** The program of isolated runs, as text: it must run where no file of ours may be read. */
+const RUNNER = 'src-ts/isolation/runner-text.cjs'
+/** What few programs need, each in a file beside the bundle that is loaded when it is first used: a start reads less. */
+const LATE = { parser: 'src-ts/callback/parser.cjs', croner: 'src-ts/schedule/croner.cjs', 'runner-text': RUNNER }
 const OUTPUTS = [
   RUNNER,
   ...Object.keys(ENTRIES).flatMap((name) => [
     `${name}.d.ts`,
     ...['js', 'js.map', 'cjs', 'd.cts'].map((end) => `dist/${name}.${end}`),
   ]),
+  ...Object.keys(LATE).map((name) => `dist/${name}.cjs`),
   ...['binding.cjs', 'cli.js', 'cli.js.map', 'LICENSES.txt', addonName].map((name) => `dist/${name}`),
 ]
 const INPUTS = [
@@ -37,7 +40,7 @@ const INPUTS = [
 
 /** Builds `dist` and `index.d.ts` when their sources changed since the last time. */
 export async function buildTs() {
-  const key = `${rustKey()} ${hashOf(INPUTS, /\.node(\.new)?$|\/runner-text\.js$/)}`
+  const key = `${rustKey()} ${hashOf(INPUTS, /\.node(\.new)?$|\/runner-text\.cjs$/)}`
   if (isFresh(STAMP, key, outputs())) return
   const types = run('setup: checking and rolling up the types (tsc)', 'tsc', [
     '-p',
@@ -92,7 +95,7 @@ async function writeRunner() {
   const { build } = await import('esbuild')
   const { outputFiles } = await build({
     absWorkingDir: inRoot('.'),
-    entryPoints: [RUNNER.replace('-text.js', '.ts')],
+    entryPoints: [RUNNER.replace('-text.cjs', '.ts')],
     bundle: true,
     write: false,
     minify: true,
@@ -100,8 +103,16 @@ async function writeRunner() {
     format: 'iife',
     target: 'node20.19',
     logLevel: 'warning',
+    plugins: [{ name: 'parser', setup: takeParserAlong }],
   })
-  write(RUNNER, `export const RUNNER = ${JSON.stringify(outputFiles[0].text)}\n`)
+  write(RUNNER, `module.exports = ${JSON.stringify(outputFiles[0].text)}\n`)
+}
+
+/** The runner can load no file: the parser is in its text. */
+function takeParserAlong(build) {
+  build.onResolve({ filter: /\/parser\.js$/ }, ({ resolveDir }) =>
+    build.resolve('acorn', { resolveDir, kind: 'import-statement' }),
+  )
 }
 
 async function bundle() {
@@ -124,11 +135,23 @@ async function bundle() {
     logLevel: 'warning',
     plugins: [{ name: 'binding', setup: keepBindingOutside }],
   })
+  const late = await build({
+    absWorkingDir: inRoot('.'),
+    entryPoints: LATE,
+    outdir: 'dist',
+    outExtension: { '.js': '.cjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20.19',
+    metafile: true,
+    logLevel: 'warning',
+  })
   for (const path of sharedFiles()) if (!(path in metafile.outputs)) rmSync(inRoot(path))
   for (const name of Object.keys(ENTRIES)) write(`dist/${name}.cjs`, `module.exports = require('./${name}.js')\n`)
   replace('src-ts/native/binding.cjs', 'dist/binding.cjs')
   replace(`src-ts/native/${addonName}`, `dist/${addonName}`)
-  write('dist/LICENSES.txt', licencesOf(Object.keys(metafile.inputs)))
+  write('dist/LICENSES.txt', licencesOf(Object.keys({ ...metafile.inputs, ...late.metafile.inputs })))
 }
 
 /** The loader of the addon stays a file of its own beside the bundle: it looks for the addon next to itself. */

@@ -81,7 +81,8 @@ export class Listeners {
   }
 
   emit<Event extends keyof GlobalEvents>(event: Event, ...args: GlobalEvents[Event]): void {
-    for (const { listener, once } of [...(this.#lists.get(event) ?? [])]) {
+    const list = this.#lists.get(event)
+    for (const { listener, once } of list === undefined ? [] : [...list]) {
       if (once) this.remove(event, listener)
       try {
         const tell = listener as (...args: GlobalEvents[Event]) => void

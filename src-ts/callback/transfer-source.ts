@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
-import { parse } from 'acorn'
 import { InitializationError, PayloadTooLargeError, SerializationError, show } from '../errors.js'
 import type { AnyFunction } from './callback.js'
+import { parse } from './parser.js'
 import { type FunctionNode, outerNeeds } from './scope.js'
 
 /** A function ready to be sent. */

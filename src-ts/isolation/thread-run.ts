@@ -1,7 +1,7 @@
 /** A run in a worker thread of its own. */
 import { Worker } from 'node:worker_threads'
 import { outOfTime, type Run, type RunEvents, type RunLimits, type ThreadData } from './run.js'
-import { RUNNER } from './runner-text.js'
+import { runnerText } from './runner-text.js'
 
 const MIB = 1024 * 1024
 
@@ -9,7 +9,7 @@ const MIB = 1024 * 1024
 export function runInThread(request: Buffer, limits: RunLimits, events: RunEvents): Run {
   const { timeoutMs, maxMemory } = limits
   const data: ThreadData = { request, main: process.argv[1] ?? null }
-  const worker = new Worker(RUNNER, {
+  const worker = new Worker(runnerText(), {
     eval: true,
     name: 'daffi-transfer',
     env: {},

@@ -13,7 +13,7 @@ export interface WireChange {
 /** What this node knows of all nodes and their callbacks, as the controller told it. */
 export class RegistryView {
   /** Node name to callback names, the own node included. */
-  readonly nodes: Map<string, Set<string>> = new Map()
+  readonly nodes: Map<string, ReadonlySet<string>> = new Map()
   /** Callback id to name, for incoming requests. */
   readonly names: Map<number, string> = new Map()
   /** What the controller has of this node, as it was told. */
@@ -59,7 +59,7 @@ export class RegistryView {
   apply(change: WireChange): RegistryChanges {
     const changes: RegistryChanges = { joined: [], left: [], added: [], removed: [] }
     for (const [index, name] of change.joined) {
-      const node: Node = { name, ids: new Set(), callbacks: new Set() }
+      const node: Node = { name, ids: NO_IDS, callbacks: NO_NAMES }
       this.#nodes.set(index, node)
       this.#indexes.set(name, index)
       this.nodes.set(name, node.callbacks)
@@ -97,6 +97,7 @@ export class RegistryView {
   #expose(index: number, ids: readonly number[], changes: RegistryChanges): void {
     const node = this.#nodes.get(index)
     if (node === undefined) return
+    if (node.ids === NO_IDS) this.#giveSets(index, node)
     for (const id of ids) {
       const name = this.names.get(id)
       if (name === undefined || node.ids.has(id)) continue
@@ -111,6 +112,13 @@ export class RegistryView {
       node.callbacks.add(name)
       changes.added.push([node.name, name])
     }
+  }
+
+  /** Before it exposes its first callback: a node that only calls needs no sets, and there may be thousands of them. */
+  #giveSets(index: number, node: Node): void {
+    node.ids = new Set()
+    node.callbacks = new Set()
+    if (this.#indexes.get(node.name) === index) this.nodes.set(node.name, node.callbacks)
   }
 
   #withdraw(index: number, ids: readonly number[], changes: RegistryChanges): void {
@@ -160,10 +168,14 @@ export class RegistryView {
 interface Node {
   readonly name: string
   /** Ids of what it exposes. */
-  readonly ids: Set<number>
+  ids: Set<number>
   /** Their names. */
-  readonly callbacks: Set<string>
+  callbacks: Set<string>
 }
+
+/** What every node has that exposes nothing. Nothing is ever added to them. */
+const NO_IDS: Set<number> = new Set()
+const NO_NAMES: Set<string> = new Set()
 
 /** A callback name as this node sees it. */
 export interface Method {

@@ -11,5 +11,6 @@ pub mod panics;
 mod pattern;
 pub mod runtime;
 pub mod socket;
+pub mod spin;
 pub mod tls;
 pub mod transport;

@@ -3,6 +3,7 @@
 
 use crate::uv::{self, Uv};
 use daffi_core::node::Line;
+use daffi_core::spin::Spin;
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, sys};
@@ -10,6 +11,7 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A way to ring from any thread. Weak: it does not keep the process alive.
 pub fn remote(doorbell: &Function<'_, (), ()>) -> Result<Box<dyn Fn() + Send + Sync>> {
@@ -40,6 +42,8 @@ struct Watch {
     resource: sys::napi_async_context,
     cleanup: sys::napi_async_cleanup_hook_handle,
     stopped: bool,
+    event_loop: *mut c_void,
+    spin: Spin,
 }
 
 impl Watcher {
@@ -89,6 +93,8 @@ impl Watcher {
                 resource: self.resource,
                 cleanup: ptr::null_mut(),
                 stopped: false,
+                event_loop,
+                spin: Spin::new(),
             }));
             *handle.cast::<*mut c_void>() = watch.cast();
             let hook = &raw mut (*watch).cleanup;
@@ -148,18 +154,44 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, watch: *
 }
 
 unsafe extern "C" fn on_readable(handle: *mut c_void, _status: c_int, _events: c_int) {
-    // SAFETY: called by the loop on its thread while the handle is open.
+    // SAFETY: called by the loop on its thread while the handle is open; the watch is freed by the loop alone, later. The
+    // doorbell may close it meanwhile, so no reference to it is held across the call.
     unsafe {
-        let watch = &**handle.cast::<*mut Watch>();
-        let (env, doorbell, resource) = (watch.env, watch.doorbell, watch.resource);
+        let watch = *handle.cast::<*mut Watch>();
+        let turn = Instant::now();
+        (*watch).spin.woken(turn);
+        loop {
+            if !ring(watch) || (*watch).stopped || (*watch).line.has_ended() {
+                return;
+            }
+            if turn.elapsed() >= TURN {
+                break;
+            }
+            let line = Arc::clone(&(*watch).line);
+            if !(*watch).spin.wait(|| line.socket.is_readable()) {
+                break;
+            }
+            // What JavaScript starts now counts from now.
+            ((*watch).uv.update_time)((*watch).event_loop);
+        }
+        (*watch).spin.sleeps(Instant::now());
+    }
+}
+
+/// Calls the doorbell. False when JavaScript cannot be called any more.
+unsafe fn ring(watch: *mut Watch) -> bool {
+    // SAFETY: as the caller promises, alive and on its thread.
+    unsafe {
+        let (env, doorbell, resource) = ((*watch).env, (*watch).doorbell, (*watch).resource);
         let mut scope = ptr::null_mut();
         if sys::napi_open_handle_scope(env, &raw mut scope) != sys::Status::napi_ok {
-            return;
+            return false;
         }
         let (mut function, mut receiver, mut result) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         sys::napi_get_reference_value(env, doorbell, &raw mut function);
         sys::napi_get_global(env, &raw mut receiver);
-        if !function.is_null() {
+        let mut is_alive = !function.is_null();
+        if is_alive {
             let status = sys::napi_make_callback(env, resource, receiver, function, 0, ptr::null(), &raw mut result);
             if status == sys::Status::napi_pending_exception {
                 // The doorbell catches; what comes here is from a tick it set off.
@@ -167,7 +199,12 @@ unsafe extern "C" fn on_readable(handle: *mut c_void, _status: c_int, _events: c
                 sys::napi_get_and_clear_last_exception(env, &raw mut exception);
                 sys::napi_fatal_exception(env, exception);
             }
+            is_alive = status == sys::Status::napi_ok || status == sys::Status::napi_pending_exception;
         }
         sys::napi_close_handle_scope(env, scope);
+        is_alive
     }
 }
+
+/// How long the event loop may be kept by messages that follow each other closely.
+const TURN: Duration = Duration::from_millis(1);

@@ -17,6 +17,7 @@ pub struct Uv {
     pub close: Close,
     pub unref: Unref,
     pub handle_size: HandleSize,
+    pub update_time: UpdateTime,
 }
 
 /// `UV_READABLE`, the event a link waits for.
@@ -30,6 +31,7 @@ type Start = unsafe extern "C" fn(*mut c_void, c_int, PollCallback) -> c_int;
 type Stop = unsafe extern "C" fn(*mut c_void) -> c_int;
 type Close = unsafe extern "C" fn(*mut c_void, CloseCallback);
 type Unref = unsafe extern "C" fn(*mut c_void);
+type UpdateTime = unsafe extern "C" fn(*mut c_void);
 type HandleSize = unsafe extern "C" fn(c_int) -> usize;
 
 /// The functions of the host's libuv; `None` where it exports none.
@@ -45,6 +47,7 @@ pub fn uv() -> Option<Uv> {
                 close: std::mem::transmute::<*mut c_void, Close>(symbol(c"uv_close")?),
                 unref: std::mem::transmute::<*mut c_void, Unref>(symbol(c"uv_unref")?),
                 handle_size: std::mem::transmute::<*mut c_void, HandleSize>(symbol(c"uv_handle_size")?),
+                update_time: std::mem::transmute::<*mut c_void, UpdateTime>(symbol(c"uv_update_time")?),
             })
         }
     })

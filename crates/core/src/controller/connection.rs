@@ -10,6 +10,7 @@ use super::router::Route;
 use crate::error::CoreError;
 use crate::handshake::{self, decode_error};
 use crate::panics::{self, Place};
+use crate::runtime;
 use bytes::BufMut;
 use daffi_protocol::control::{self, Goodbye, Register};
 use daffi_protocol::limits::{FRAGMENT_BYTES, HEADER_BYTES};
@@ -26,6 +27,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
             break ErrorCode::ConnectionLost;
         }
         panics::may_happen(Place::Serve);
+        runtime::beat();
         let mut reads = 0;
         let outcome = loop {
             // Whoever was given up meanwhile may have left bytes in the socket: nobody's calls by now.

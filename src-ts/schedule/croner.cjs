@@ -1,0 +1,2 @@
+// Loaded with the first cron text.
+module.exports = require('croner')
