@@ -11,6 +11,10 @@ const output = join(outputs, String(process.pid))
 /** The program of a contestant's Node process. */
 export const childProgram: string = join(output, 'child.js')
 
+/** The program of a Node process of a curve of scale, and the one that holds idle connections. */
+export const scaleProgram: string = join(output, 'scale', 'node.js')
+export const crowdProgram: string = join(output, 'scale', 'crowd.js')
+
 /** Compiles this folder, so that the measured processes run plain JavaScript without a loader. */
 export async function compile(): Promise<void> {
   mkdirSync(output, { recursive: true })
@@ -19,7 +23,7 @@ export async function compile(): Promise<void> {
     if (!isRunning(Number(name))) rmSync(join(outputs, name), { recursive: true, force: true })
   }
   await build({
-    entryPoints: ['*.ts', 'works/*.ts', 'peers/**/*.ts'].map((pattern) => join(sources, pattern)),
+    entryPoints: ['*.ts', 'works/*.ts', 'peers/**/*.ts', 'scale/*.ts'].map((pattern) => join(sources, pattern)),
     outbase: sources,
     outdir: output,
     format: 'esm',

@@ -20,9 +20,11 @@ input.on('close', () => process.exit(0))
 say({ ready: true })
 
 async function startRole(role: Role): Promise<Caller | null> {
-  const start = roles[role]
+  const start = roles[role === 'starter' ? 'caller' : role]
   if (start === undefined) throw new Error(`${peerName} has no ${role} on Node`)
-  return (await start(place)) ?? null
+  const caller = (await start(place)) ?? null
+  if (role === 'starter' && (await caller?.add(1, 2)) !== 3) throw new Error('wrong answer: add')
+  return caller
 }
 
 async function obey(line: string): Promise<void> {
@@ -36,13 +38,15 @@ async function obey(line: string): Promise<void> {
 async function runWork(line: string): Promise<object> {
   const [name = '', ...words] = line.split(' ')
   const work = works.find((work) => work.name === name)
-  if (work === undefined || caller === null) throw new Error(`no work ${name} for this process`)
+  if (work?.run === undefined || caller === null) throw new Error(`no work ${name} for this process`)
   const settings = new Map(words.map((word) => word.split('=', 2) as [string, string]))
   const pids = (settings.get('pids') ?? '').split(',').map(Number)
+  const router = Number(settings.get('router'))
   settings.delete('pids')
+  settings.delete('router')
   const parameters = { warmup: 0, calls: 0 }
   for (const [key, value] of settings) Object.assign(parameters, { [key]: Number(value) })
-  const meter = new Meter(pids)
+  const meter = new Meter(pids, router)
   const figures = await work.run(caller, parameters, meter)
   return { figures, calls: parameters.calls, cpu_ns: meter.cpuNs }
 }

@@ -1,6 +1,7 @@
 import type { Measurement } from './measure.js'
 import type { Transport } from './peer.js'
 import { median } from './statistics.js'
+import type { FigurePlan, Figures } from './works/work.js'
 
 /** One cell of the comparison: a contestant at a work over a transport. */
 export interface Cell {
@@ -44,7 +45,21 @@ export class Comparison {
     return ratios.length === 0 ? null : median(ratios)
   }
 
-  /** The same against a rival named by its contestant; NATS, which knows TCP only, is met over TCP. */
+  /** Something made of the figures of a round, in the rounds that went well. */
+  made(cell: Cell, make: (figures: Figures) => number): number[] {
+    return this.of(cell)
+      .filter((one) => one.error === null)
+      .map((one) => make(one.figures))
+      .filter(Number.isFinite)
+  }
+
+  /** How many times better a cell is than a rival at a figure: above 1 it is better, whichever way better goes. */
+  timesBetter(cell: Cell, peer: string, { key, better }: FigurePlan): number | null {
+    const ratio = this.ratioTo(cell, peer, key)
+    return ratio !== null && better === 'lower' ? 1 / ratio : ratio
+  }
+
+  /** The ratio to a rival named by its contestant; one that knows TCP only is met over TCP. */
   ratioTo(cell: Cell, peer: string, key: string): number | null {
     return this.ratio(cell, { ...cell, peer }, key) ?? this.ratio(cell, { ...cell, peer, transport: 'tcp' }, key)
   }

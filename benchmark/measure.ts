@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Child } from './children.js'
-import { peakMemoryMib, resetPeakMemory } from './meter.js'
-import type { Peer, Place, Transport } from './peer.js'
+import { memoryMib, peakMemoryMib, resetPeakMemory } from './meter.js'
+import { type Peer, type Place, PORTS_A_PLACE, type ProcessPlan, type Transport } from './peer.js'
+import { median } from './statistics.js'
 import type { Figures, Variant, Work } from './works/work.js'
 
 /** A work that takes longer has failed. */
@@ -19,8 +20,20 @@ const PORTS = { first: 20_000, count: 12_000 }
 /** The folders of the measurements under way, removed even when the harness is interrupted. */
 const folders = new Set<string>()
 process.on('exit', () => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+  for (const folder of folders) removeFolder(folder)
 })
+
+/** Makes the empty folder of a place. */
+export function makeFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'daffi-bench-'))
+  folders.add(folder)
+  return folder
+}
+
+export function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true })
+  folders.delete(folder)
+}
 
 /** What one contestant did in one round of one work. */
 export interface Measurement {
@@ -29,7 +42,10 @@ export interface Measurement {
   transport: Transport
   peer: string
   round: number
-  /** The figures of the work, and `cpu_ns_per_call_<role>` and `peak_memory_mib_<role>`; empty when it failed. */
+  /**
+   * The figures of the work; `cpu_ns_per_call_<role>`; the memory of each process before, `idle_memory_mib_<role>`, and at
+   * most, `peak_memory_mib_<role>`. Empty when it failed.
+   */
   figures: Figures
   error: string | null
 }
@@ -43,38 +59,73 @@ export async function measure(
   round: number,
 ): Promise<Measurement> {
   const result = { work: work.name, variant: variant.label, transport, peer: peer.name, round }
-  const folder = mkdtempSync(join(tmpdir(), 'daffi-bench-'))
-  folders.add(folder)
+  const folder = makeFolder()
   const children: Child[] = []
   try {
-    const place: Place = { transport, folder, port: await freePort() }
-    for (const plan of peer.processes) children.push(await Child.start(peer, plan, place))
-    return { ...result, figures: await runWork(children, work, variant), error: null }
+    const place: Place = { transport, folder, port: await freePorts(), workers: variant.workers ?? 1, index: 0 }
+    for (const plan of peer.processes) {
+      if (plan.role === 'caller' && work.starts) continue
+      for (let index = 0; index < (plan.role === 'worker' ? place.workers : 1); index++) {
+        children.push(await Child.start(peer, plan, { ...place, index }))
+      }
+    }
+    const figures = work.starts
+      ? await runStarts(peer, place, variant)
+      : await runWork(children, work, variant, routerOf(children))
+    return { ...result, figures, error: null }
   } catch (error) {
     const reason = (await firstFailure(children)) ?? error
     return { ...result, figures: {}, error: reason instanceof Error ? reason.message : String(reason) }
   } finally {
     for (const child of children.toReversed()) await child.end()
-    rmSync(folder, { recursive: true, force: true })
-    folders.delete(folder)
+    removeFolder(folder)
   }
 }
 
-async function runWork(children: readonly Child[], work: Work, variant: Variant): Promise<Figures> {
+/** Whose memory grows with the connections: the controller, or who has it embedded or answers without one. */
+function routerOf(children: readonly Child[]): number {
+  const router = children.find((child) => child.role === 'controller') ?? children.find(({ role }) => role === 'worker')
+  return router?.pid ?? 0
+}
+
+/** Starts the calling process again and again, from the outside as a shell would. */
+async function runStarts(peer: Peer, place: Place, { parameters }: Variant): Promise<Figures> {
+  const caller = peer.processes.find((plan) => plan.role === 'caller')
+  if (caller === undefined) throw new Error('a contestant without a caller')
+  const plan: ProcessPlan = { ...caller, role: 'starter' }
+  const [times, peaks]: [number[], number[]] = [[], []]
+  for (let i = 0; i < parameters.warmup + parameters.calls; i++) {
+    const start = performance.now()
+    const child = await Child.start(peer, plan, place)
+    const elapsed = performance.now() - start
+    const peak = peakMemoryMib(child.pid)
+    await child.end()
+    if (i < parameters.warmup) continue
+    times.push(elapsed)
+    peaks.push(peak)
+  }
+  return { start_ms: median(times), start_peak_mib: median(peaks) }
+}
+
+async function runWork(children: readonly Child[], work: Work, variant: Variant, router: number): Promise<Figures> {
   const caller = children.find((child) => child.role === 'caller')
   if (caller === undefined) throw new Error('a contestant without a caller')
   for (const { pid } of children) {
     if (variant.oneCore === true) pinToOneCore(pid)
     resetPeakMemory(pid)
   }
+  const idle = children.map(({ pid }) => memoryMib(pid))
   const words = Object.entries(variant.parameters).map(([key, value]) => `${key}=${value}`)
   const pids = children.map((child) => child.pid).join(',')
-  const message = await caller.ask([work.name, ...words, `pids=${pids}`].join(' '), WORK_MS)
+  const message = await caller.ask([work.name, ...words, `pids=${pids}`, `router=${router}`].join(' '), WORK_MS)
   const { figures, calls, cpu_ns } = message as { figures: Figures; calls: number; cpu_ns: number[] }
   const all: Figures = { ...figures }
   for (const [i, { role, pid }] of children.entries()) {
-    all[`cpu_ns_per_call_${role}`] = Math.round((cpu_ns[i] ?? Number.NaN) / calls)
-    all[`peak_memory_mib_${role}`] = Math.round(peakMemoryMib(pid) * 10) / 10
+    // Of several workers: the CPU time of all, the memory of the largest.
+    const [cpuKey, idleKey, peakKey] = [`cpu_ns_per_call_${role}`, `idle_memory_mib_${role}`, `peak_memory_mib_${role}`]
+    all[cpuKey] = (all[cpuKey] ?? 0) + Math.round((cpu_ns[i] ?? Number.NaN) / calls)
+    all[idleKey] = Math.max(all[idleKey] ?? 0, tenths(idle[i] ?? Number.NaN))
+    all[peakKey] = Math.max(all[peakKey] ?? 0, tenths(peakMemoryMib(pid)))
   }
   for (const { key } of work.figures) {
     if (!Number.isFinite(all[key])) throw new Error(`${work.name} gave no ${key}`)
@@ -82,24 +133,30 @@ async function runWork(children: readonly Child[], work: Work, variant: Variant)
   return all
 }
 
-function pinToOneCore(pid: number): void {
+function tenths(value: number): number {
+  return Math.round(value * 10) / 10
+}
+
+/** Has all threads of a process run on the first core. */
+export function pinToOneCore(pid: number): void {
   const pinned = spawnSync('taskset', ['--all-tasks', '--pid', '--cpu-list', '0', String(pid)], { stdio: 'ignore' })
   if (pinned.status !== 0) throw new Error('taskset could not pin the processes to one core')
 }
 
 /** Why the process that ended first did so: it says more than the one that then waited for it in vain. */
-async function firstFailure(children: readonly Child[]): Promise<Error | null> {
+export async function firstFailure(children: readonly Child[]): Promise<Error | null> {
   await delay(CAUSE_MS)
   const failed = children.filter((child) => child.failure !== null)
   return failed.toSorted((a, b) => a.failedAt - b.failedAt)[0]?.failure ?? null
 }
 
-async function freePort(): Promise<number> {
+export async function freePorts(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
-    const port = PORTS.first + Math.floor(Math.random() * PORTS.count)
-    if (await isFree(port)) return port
+    const first = PORTS.first + Math.floor(Math.random() * PORTS.count)
+    const ports = Array.from({ length: PORTS_A_PLACE }, (_, i) => first + i)
+    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return first
   }
-  throw new Error(`no free port of 127.0.0.1 from ${PORTS.first} on`)
+  throw new Error(`no ${PORTS_A_PLACE} free ports of 127.0.0.1 from ${PORTS.first} on`)
 }
 
 function isFree(port: number): Promise<boolean> {

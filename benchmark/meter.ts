@@ -5,11 +5,19 @@ export class Meter {
   /** Nanoseconds of CPU of each process in the window. */
   cpuNs: number[] = []
   readonly #pids: readonly number[]
+  readonly #router: number
   #before: number[] = []
   #start = 0
 
-  constructor(pids: readonly number[]) {
+  /** Measures the processes `pids`; `router` is the one that the connections of the others end in. */
+  constructor(pids: readonly number[], router: number) {
     this.#pids = pids
+    this.#router = router
+  }
+
+  /** Resident memory of the router's process, in KiB. */
+  routerMemoryKib(): number {
+    return statusKib(this.#router, 'VmRSS')
   }
 
   begin(): void {
@@ -26,7 +34,7 @@ export class Meter {
 }
 
 /** Nanoseconds that all threads of a process have run, as the kernel counts them. */
-function cpuNs(pid: number): number {
+export function cpuNs(pid: number): number {
   let sum = 0
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
     sum += Number.parseInt(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1'), 10)
@@ -43,8 +51,16 @@ export function resetPeakMemory(pid: number): void {
   }
 }
 
+/** Resident memory of a process, in MiB. */
+export function memoryMib(pid: number): number {
+  return statusKib(pid, 'VmRSS') / 1024
+}
+
 /** Highest resident memory of a process, in MiB. */
 export function peakMemoryMib(pid: number): number {
-  const kib = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
-  return Number(kib) / 1024
+  return statusKib(pid, 'VmHWM') / 1024
+}
+
+function statusKib(pid: number, field: string): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1])
 }

@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util'
 import type { Transport } from './peer.js'
 import { namedRivals, peerNames } from './peers/index.js'
+import type { Curve } from './scale/curve.js'
+import { curves } from './scale/index.js'
 import { works } from './works/index.js'
 import type { Work } from './works/work.js'
 
@@ -14,6 +16,17 @@ export interface Options {
   whole: boolean
 }
 
+/** What a run of the curves of scale measures. */
+export interface ScaleOptions {
+  curves: readonly Curve[]
+  transports: readonly Transport[]
+  rounds: number
+  /** Whether everything is measured, so that the tables may replace those in `RESULTS.md`. */
+  whole: boolean
+}
+
+const curveNames = curves.map((curve) => curve.name)
+
 export const usage = `npm run bench -- [options]
 
   --works W1,W2        only these works            (default: ${works.map((work) => work.name).join(',')})
@@ -21,14 +34,17 @@ export const usage = `npm run bench -- [options]
   --peers              adds ${namedRivals.join(', ')}
   --rounds N           rounds, 1 to 100            (default: 3)
   --only daffi,hand    only these contestants      (of: ${peerNames.join(', ')})
+  --scale              the curves of scale instead of the works
+  --curves payload     only these of them          (default: ${curveNames.join(',')})
   --help               prints this
 
-Prints a line of JSON a measurement, also to benchmark/results.jsonl. A run of all works, transports and standing
-contestants writes its table to benchmark/RESULTS.md; every other run prints it on standard error.
+Prints a line of JSON a measurement, also to benchmark/results.jsonl, that of a curve to benchmark/scale.jsonl. A run of all
+works, transports and standing contestants, or of all curves and transports, writes its tables to benchmark/RESULTS.md and
+its chart beside it; every other run prints its tables on standard error. Exit code 1: something failed, or a curve bends.
 `
 
 /** Reads the command line; `null` asks for help. Throws a message for the user. */
-export function readOptions(args: string[]): Options | null {
+export function readOptions(args: string[]): Options | { scale: ScaleOptions } | null {
   const { values } = parseArgs({
     args,
     options: {
@@ -37,6 +53,8 @@ export function readOptions(args: string[]): Options | null {
       peers: { type: 'boolean', default: false },
       rounds: { type: 'string', default: '3' },
       only: { type: 'string' },
+      scale: { type: 'boolean', default: false },
+      curves: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
@@ -44,6 +62,15 @@ export function readOptions(args: string[]): Options | null {
   const rounds = Number(values.rounds)
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100)
     throw new Error(`--rounds ${values.rounds}: not 1 to 100`)
+  const transports = chosen('--transports', values.transports, ['unix', 'tcp']) as Transport[]
+  if (values.scale) {
+    if (values.works !== undefined || values.only !== undefined || values.peers)
+      throw new Error('--scale has curves of its own: leave out --works, --only and --peers')
+    const names = chosen('--curves', values.curves, curveNames)
+    const whole = values.curves === undefined && values.transports === undefined
+    return { scale: { curves: curves.filter((curve) => names.includes(curve.name)), transports, rounds, whole } }
+  }
+  if (values.curves !== undefined) throw new Error('--curves is for --scale')
   const workNames = chosen(
     '--works',
     values.works,
@@ -52,7 +79,7 @@ export function readOptions(args: string[]): Options | null {
   const standing = peerNames.filter((name) => values.peers || !namedRivals.includes(name))
   return {
     works: works.filter((work) => workNames.includes(work.name)),
-    transports: chosen('--transports', values.transports, ['unix', 'tcp']) as Transport[],
+    transports,
     peers: values.only === undefined ? standing : chosen('--only', values.only, peerNames),
     rounds,
     whole: values.works === undefined && values.transports === undefined && values.only === undefined,

@@ -1,20 +1,20 @@
-/** Seconds of a measurement before the first is known: starting three processes, warming up, measuring. */
-const EXPECTED_SECONDS = 1.1
-
 /** Tells on standard error what runs, and how long all of it will take. */
 export class Progress {
   readonly #all: number
+  readonly #expected: number
   readonly #start = performance.now()
   #done = 0
 
-  constructor(all: number) {
+  /** @param expected - Seconds of a measurement, before the first ones are known. */
+  constructor(all: number, expected: number) {
     this.#all = all
-    process.stderr.write(`${all} measurements, ${duration(all * EXPECTED_SECONDS)}\n`)
+    this.#expected = expected
+    process.stderr.write(`${all} measurements, ${duration(all * expected)}\n`)
   }
 
   begin(what: readonly string[]): void {
     const seconds = (performance.now() - this.#start) / 1000
-    const each = this.#done < 5 ? EXPECTED_SECONDS : seconds / this.#done
+    const each = this.#done < 5 ? this.#expected : seconds / this.#done
     const left = duration(each * (this.#all - this.#done))
     const words = what.filter((word) => word !== '').join(' ')
     process.stderr.write(`[${this.#done + 1}/${this.#all}] ${words}; ${left} left\n`)

@@ -1,7 +1,7 @@
-import { readFileSync, writeFileSync } from 'node:fs'
-import { cpus, release } from 'node:os'
-import { join } from 'node:path'
-import { type Cell, Comparison } from './comparison.js'
+import type { Cell, Comparison } from './comparison.js'
+import { figureText } from './figure-text.js'
+import { glanceTable } from './glance.js'
+import { machineLine } from './machine.js'
 import type { Measurement } from './measure.js'
 import type { Options } from './options.js'
 import type { Peer, Role } from './peer.js'
@@ -10,10 +10,6 @@ import { median } from './statistics.js'
 import { targetTable } from './targets.js'
 import type { FigurePlan, Variant, Work } from './works/work.js'
 
-const file = join(root, 'benchmark', 'RESULTS.md')
-const BEGIN = '<!-- results: begin, written by `npm run bench` -->'
-const END = '<!-- results: end -->'
-const rivals = ['limit', 'hand', 'tuned', 'nats'] as const
 /** Of what a failed process printed, in the table. */
 const FAILURE_LINES = 12
 const roles: readonly Role[] = ['caller', 'controller', 'worker']
@@ -25,99 +21,101 @@ export interface Run {
   peers: readonly Peer[]
   leftOut: ReadonlyMap<string, string>
   measurements: readonly Measurement[]
+  comparison: Comparison
 }
 
 /** The tables of a run in Markdown. */
 export function report(run: Run): string {
-  const comparison = new Comparison(run.measurements)
-  const measured = {
-    works: run.options.works.map((work) => work.name),
-    transports: run.options.transports,
-    peers: run.peers.map((peer) => peer.name),
-  }
-  const lines = [...machine(run), ...contestants(run), ...failures(run), ...targetTable(comparison, measured)]
-  for (const work of run.options.works) {
-    for (const variant of work.variants) lines.push(...workTable(run, comparison, work, variant))
+  const { options, command, peers, comparison } = run
+  const { works, transports, rounds } = options
+  const measured = { works: works.map((work) => work.name), transports, peers }
+  const lines = [
+    machineLine(command, rounds),
+    '',
+    ...glanceTable(comparison, { works, transports, peers }),
+    ...(options.whole ? ['![Every work as bars](results.svg)', ''] : []),
+    ...targetTable(comparison, measured),
+    ...contestants(run),
+    ...failures(run),
+  ]
+  for (const work of works) {
+    for (const variant of work.variants) lines.push(...workTable(run, work, variant))
   }
   return lines.join('\n')
 }
 
-/** Puts the tables between the markers of `RESULTS.md`. */
-export function writeReport(text: string): void {
-  const before = readFileSync(file, 'utf8')
-  const [begin, end] = [before.indexOf(BEGIN), before.indexOf(END)]
-  if (begin < 0 || end < begin) throw new Error('benchmark/RESULTS.md has lost its markers')
-  writeFileSync(file, `${before.slice(0, begin) + BEGIN}\n\n${text}\n${before.slice(end)}`)
-}
-
-function machine({ options, command }: Run): string[] {
-  const cores = cpus()
-  const day = new Date().toISOString().slice(0, 10)
-  return [
-    `Measured on ${day}: ${cores.length} cores (${cores[0]?.model.trim() ?? 'unknown'}), Linux ${release()}, ` +
-      `Node ${process.versions.node}; ${options.rounds} rounds of \`${command}\`.`,
-    '',
-  ]
-}
-
-function contestants({ peers, leftOut }: Run): string[] {
+function contestants({ peers, leftOut, options }: Run): string[] {
   const lines = peers.map((peer) => `* **${peer.name}**: ${peer.settings}.`)
   for (const [name, reason] of leftOut) lines.push(`* **${name}** is left out: ${reason}.`)
-  return [...lines, '']
-}
-
-function workTable(run: Run, comparison: Comparison, work: Work, variant: Variant): string[] {
-  const title = [work.title, variant.label].filter((part) => part !== '').join(', ')
-  const calls = variant.parameters.calls.toLocaleString('en')
-  const columns = [
-    ...work.figures.map((figure) => `${figure.heading} (min..max)`),
-    ...rivals.map((rival) => `/ ${rival}`),
-    ...roles.map((role) => `CPU ns a call, ${role}`),
-    ...roles.map((role) => `peak MiB, ${role}`),
-  ]
-  const lines = [
-    `### ${work.name}: ${title}; ${calls} calls`,
-    '',
-    `| | | ${columns.join(' | ')} |`,
-    `|---|---|${columns.map(() => '---:').join('|')}|`,
-  ]
-  for (const transport of run.options.transports) {
-    for (const peer of run.peers.filter((peer) => peer.transports.includes(transport))) {
-      const cell: Cell = { work: work.name, variant: variant.label, transport, peer: peer.name }
-      lines.push(`| ${transport} | ${peer.name} | ${cells(comparison, cell, work).join(' | ')} |`)
+  for (const { name, cannot = {} } of peers) {
+    for (const work of options.works) {
+      const reason = cannot[work.name]
+      if (reason !== undefined) lines.push(`* **${name}** cannot ${work.name}: ${reason}.`)
     }
   }
-  return [...lines, '']
+  return ['### Who took part', '', ...lines, '']
 }
 
-function cells(comparison: Comparison, cell: Cell, work: Work): string[] {
-  const [main] = work.figures
-  const middle = (key: string): string => {
-    const values = comparison.values(cell, key)
-    return values.length === 0 ? '–' : number(median(values))
-  }
+/** A column of a work's table. */
+interface Column {
+  heading: string
+  cell: (cell: Cell) => string | null
+}
+
+function workTable(run: Run, work: Work, variant: Variant): string[] {
+  const cells = run.options.transports.flatMap((transport) =>
+    run.peers
+      .filter((peer) => peer.transports.includes(transport) && peer.cannot?.[work.name] === undefined)
+      .map((peer): Cell => ({ work: work.name, variant: variant.label, transport, peer: peer.name })),
+  )
+  // What a work or no contestant has, such as CPU time at the start of a process, gets no column.
+  const columns = columnsOf(run, work).filter(({ cell }) => cells.some((one) => cell(one) !== null))
+  const title = [work.title, variant.label].filter((part) => part !== '').join(', ')
+  const count = variant.parameters.calls.toLocaleString('en')
   return [
-    ...work.figures.map((figure) => spread(comparison.values(cell, figure.key), comparison.of(cell).length)),
-    ...rivals.map((rival) => ratio(comparison, cell, rival, main)),
-    ...roles.map((role) => middle(`cpu_ns_per_call_${role}`)),
-    ...roles.map((role) => middle(`peak_memory_mib_${role}`)),
+    `### ${work.name}: ${title}; ${count} ${work.unit}s`,
+    '',
+    `| | | ${columns.map(({ heading }) => heading).join(' | ')} |`,
+    `|---|---|${columns.map(() => '---:').join('|')}|`,
+    ...cells.map((one) => {
+      const texts = columns.map(({ cell }) => cell(one) ?? '–')
+      return `| ${one.transport} | ${one.peer} | ${texts.join(' | ')} |`
+    }),
+    '',
   ]
 }
 
-function ratio(comparison: Comparison, cell: Cell, rival: string, { key }: FigurePlan): string {
+function columnsOf({ comparison, peers }: Run, work: Work): Column[] {
+  const [main] = work.figures
+  const rivals = peers.map((peer) => peer.name).filter((name) => !name.startsWith('daffi'))
+  const middle = (key: string) => (cell: Cell) => {
+    const values = comparison.values(cell, key)
+    return values.length === 0 ? null : figureText(median(values))
+  }
+  return [
+    ...work.figures.map((figure) => ({
+      heading: `${figure.heading} (min..max)`,
+      cell: (cell: Cell) => spread(comparison.values(cell, figure.key), comparison.of(cell).length),
+    })),
+    ...rivals.map((rival) => ({
+      heading: `/ ${rival}`,
+      cell: (cell: Cell) => ratio(comparison, cell, rival, main),
+    })),
+    ...roles.map((role) => ({ heading: `CPU ns a ${work.unit}, ${role}`, cell: middle(`cpu_ns_per_call_${role}`) })),
+    ...roles.map((role) => ({ heading: `peak MiB, ${role}`, cell: middle(`peak_memory_mib_${role}`) })),
+  ]
+}
+
+function ratio(comparison: Comparison, cell: Cell, rival: string, { key }: FigurePlan): string | null {
   if (cell.peer === rival) return '1'
-  const value = comparison.ratioTo(cell, rival, key)
-  return value === null ? '–' : value.toFixed(2)
+  return comparison.ratioTo(cell, rival, key)?.toFixed(2) ?? null
 }
 
 function spread(values: readonly number[], rounds: number): string {
   if (values.length === 0) return '**failed**'
-  const failed = values.length === rounds ? '' : `, ${rounds - values.length} of ${rounds} failed`
-  return `**${number(median(values))}** (${number(Math.min(...values))}..${number(Math.max(...values))}${failed})`
-}
-
-function number(value: number): string {
-  return value.toLocaleString('en', { maximumFractionDigits: value < 100 ? 1 : 0 })
+  const remarks = values.length > 1 ? [`${figureText(Math.min(...values))}..${figureText(Math.max(...values))}`] : []
+  if (values.length < rounds) remarks.push(`${rounds - values.length} of ${rounds} failed`)
+  return `**${figureText(median(values))}**${remarks.length === 0 ? '' : ` (${remarks.join(', ')})`}`
 }
 
 function failures({ measurements }: Run): string[] {

@@ -3,15 +3,21 @@ import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { compile } from './build.js'
 import { type Measurement, measure } from './measure.js'
-import { type Options, readOptions, usage } from './options.js'
+import { type Options, readOptions, type ScaleOptions, usage } from './options.js'
 import type { Peer, Transport } from './peer.js'
 import { loadPeer } from './peers/index.js'
 import { Progress } from './progress.js'
-import { report, writeReport } from './report.js'
+import { barChart } from './bar-chart.js'
+import { Comparison } from './comparison.js'
+import { report } from './report.js'
+import { writeChart, writePart } from './results-file.js'
 import { root } from './root.js'
+import { runScale } from './scale.js'
 import type { Variant, Work } from './works/work.js'
 
 const linesFile = join(root, 'benchmark', 'results.jsonl')
+/** Seconds of a measurement before the first is known: starting three processes, warming up, measuring. */
+const EXPECTED_SECONDS = 1.1
 
 process.exitCode = await main(process.argv.slice(2))
 
@@ -20,11 +26,16 @@ async function main(args: string[]): Promise<number> {
   if (options === null) return 0
   if (options === undefined) return 2
   await compile()
+  const command = ['npm run bench', ...(args.length === 0 ? [] : ['--', ...args])].join(' ')
+  return 'scale' in options ? runScale(options.scale, command) : runWorks(options, command)
+}
+
+async function runWorks(options: Options, command: string): Promise<number> {
   const { peers, leftOut } = await prepare(options.peers)
   writeFileSync(linesFile, '')
   const measurements: Measurement[] = []
   const plan = Array.from({ length: options.rounds }, (_, i) => steps(options, peers, i + 1)).flat()
-  const progress = new Progress(plan.length)
+  const progress = new Progress(plan.length, EXPECTED_SECONDS)
   for (const step of plan) {
     progress.begin([`round ${step.round}`, step.work.name, step.variant.label, step.transport, step.peer.name])
     const measurement = await measure(step.peer, step.work, step.variant, step.transport, step.round)
@@ -32,15 +43,17 @@ async function main(args: string[]): Promise<number> {
     progress.end()
     print(measurement)
   }
-  const command = ['npm run bench', ...(args.length === 0 ? [] : ['--', ...args])].join(' ')
-  const text = report({ options, command, peers, leftOut, measurements })
+  const comparison = new Comparison(measurements)
+  const text = report({ options, command, peers, leftOut, measurements, comparison })
   process.stderr.write(`\n${text}\n`)
-  const failed = measurements.some((one) => one.error !== null)
-  if (options.whole) writeReport(text)
-  return failed ? 1 : 0
+  if (options.whole) {
+    writeChart('results.svg', barChart(comparison, { ...options, peers }))
+    writePart('results', text)
+  }
+  return measurements.some((one) => one.error !== null) ? 1 : 0
 }
 
-function tryReadOptions(args: string[]): Options | null | undefined {
+function tryReadOptions(args: string[]): Options | { scale: ScaleOptions } | null | undefined {
   try {
     const options = readOptions(args)
     if (options === null) process.stdout.write(usage)
@@ -84,7 +97,7 @@ function steps(options: Options, peers: readonly Peer[], round: number): Step[] 
     work.variants.flatMap((variant) =>
       options.transports.flatMap((transport) =>
         turn
-          .filter((peer) => peer.transports.includes(transport))
+          .filter((peer) => peer.transports.includes(transport) && peer.cannot?.[work.name] === undefined)
           .map((peer) => ({ round, work, variant, transport, peer })),
       ),
     ),

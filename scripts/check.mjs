@@ -1,5 +1,6 @@
 // All that a change has to pass besides the tests. Runs every check even after one has failed, and says which failed.
 import { existsSync } from 'node:fs'
+import { checkHotPaths } from './check-hot-paths.mjs'
 import { checkImports } from './check-imports.mjs'
 import { checkLicences } from './check-licences.mjs'
 import { checkSizes } from './check-sizes.mjs'
@@ -30,6 +31,7 @@ const CHECKS = {
   spelling: () => tool('cspell', ['lint', '--no-progress', '--no-summary']),
   licences: checkLicences,
   sizes: checkSizes,
+  'hot paths': checkHotPaths,
   'format (cargo fmt)': () => tool('cargo', ['fmt', '--all', '--check']),
   'lint (clippy)': () => tool('cargo', ['clippy', '--workspace', '--all-targets', '--locked', '--', '-D', 'warnings']),
   'documentation (rustdoc)': () =>

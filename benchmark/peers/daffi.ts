@@ -12,6 +12,7 @@ interface Remote {
   echo: (value: unknown) => unknown
   add: (a: number, b: number) => number
   note: (i: number) => number
+  range: (count: number) => Iterable<number>
 }
 
 /** daffi with a controller in a process of its own. */
@@ -48,7 +49,7 @@ function meeting(place: Place): GlobalOptions {
   return place.transport === 'tcp' ? { host: '127.0.0.1', port: place.port } : { unixSockPath: place.folder }
 }
 
-async function startWorker(place: Place, initController: boolean): Promise<void> {
+async function startWorker(place: Place, embedded: boolean): Promise<void> {
   const { Global, callback } = await import('daffi')
   let notes = 0
   callback('echo', (value: unknown) => value)
@@ -57,7 +58,14 @@ async function startWorker(place: Place, initController: boolean): Promise<void>
     notes += 1
     return notes
   })
-  await Global.start({ processName: 'worker', ...meeting(place), initController })
+  callback('range', function* (count: number) {
+    for (let i = 0; i < count; i++) yield i
+  })
+  await Global.start({
+    processName: `worker-${place.index}`,
+    ...meeting(place),
+    initController: embedded && place.index === 0,
+  })
 }
 
 async function startCaller(place: Place): Promise<Caller> {
@@ -73,6 +81,13 @@ async function startCaller(place: Place): Promise<Caller> {
         const sent = g.call.note(i).bg({ returnResult: false })
         if (i % NOTES_A_WAIT === NOTES_A_WAIT - 1) await sent
       }
+    },
+    async range(count, take) {
+      for await (const item of g.call.range(count).stream()) take(item)
+    },
+    addAll: async (a, b) => Object.values(await g.call.add(a, b).broadcast({ returnResult: true })),
+    async crowd(count) {
+      await Promise.all(Array.from({ length: count }, () => Global.start(meeting(place))))
     },
   }
 }

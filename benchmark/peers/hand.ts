@@ -6,7 +6,7 @@ export const hand: Peer = contestant<string>({
   name: 'hand',
   settings:
     'Node net through a Node broker, msgpackr `pack([name, args])` to a Buffer a message behind a header of 13 bytes, one ' +
-    'write a tick or 16 KiB, pending promises in a Map; no timeouts, limits, proof or reconnection',
+    'write a tick or 16 KiB, pending promises in a Map, broadcasts as pinned requests packed once; no timeouts, limits, proof or reconnection',
   startBroker: async (address) => (await import('./hand/broker.js')).startBroker(address),
   connect: async (address, exposed) => (await import('./hand/client.js')).Client.connect(address, exposed),
 })

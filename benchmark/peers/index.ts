@@ -8,10 +8,13 @@ const peers: Readonly<Record<string, () => Promise<Peer>>> = {
   daffi: async () => (await import('./daffi.js')).daffi,
   'daffi-embedded': async () => (await import('./daffi.js')).daffiEmbedded,
   nats: async () => (await import('./nats.js')).nats,
+  zeromq: async () => (await import('./zeromq.js')).zeromq,
+  moleculer: async () => (await import('./moleculer.js')).moleculer,
+  grpc: async () => (await import('./grpc.js')).grpc,
 }
 
 /** The rivals of the famous names, which `--peers` adds. */
-export const namedRivals: readonly string[] = ['nats']
+export const namedRivals: readonly string[] = ['nats', 'zeromq', 'moleculer', 'grpc']
 
 export const peerNames: readonly string[] = Object.keys(peers)
 

@@ -11,6 +11,10 @@ export interface Client<Name> {
   call: (name: Name, args: unknown[]) => Promise<unknown>
   /** Calls without result. */
   send: (name: Name, args: unknown[]) => void
+  /** Calls a generator and gives its items to `take`; resolves after the last one. */
+  stream: (name: Name, args: unknown[], take: (item: unknown) => void) => Promise<unknown>
+  /** Calls every node that exposes the callback; resolves to all the results. */
+  broadcast: (name: Name, args: unknown[]) => Promise<unknown[]>
   /** Whether so much is unwritten that a sender should wait for `drained()`. */
   readonly full: boolean
   drained: () => Promise<void>
@@ -26,6 +30,14 @@ export interface Rival<Name> {
 
 /** An address as `net` takes it. */
 export type Address = { path: string } | { host: string; port: number }
+
+/** Connections that may wait to be accepted: a crowd of clients arrives at once. */
+export const BACKLOG = 4096
+
+/** Whether a result is to be sent item by item: what a generator returns is. */
+export function isStream(result: unknown): result is Iterable<unknown> {
+  return typeof result === 'object' && result !== null && 'next' in result && Symbol.iterator in result
+}
 
 /** Makes a contestant of a rival. */
 export function contestant<Name>({ name, settings, startBroker, connect }: Rival<Name>): Peer {
@@ -47,7 +59,10 @@ export function contestant<Name>({ name, settings, startBroker, connect }: Rival
       async worker(place) {
         await connect(address(place), functions())
       },
-      caller: async (place) => caller(await connect(address(place), {})),
+      async caller(place) {
+        const open = (): Promise<Client<Name>> => connect(address(place), {})
+        return caller(await open(), open)
+      },
     },
   }
 }
@@ -65,11 +80,15 @@ function functions(): Exposed {
       notes += 1
       return notes
     },
+    *range(count) {
+      for (let i = 0; i < (count as number); i++) yield i
+    },
   }
 }
 
-function caller<Name>(client: Client<Name>): Caller {
+function caller<Name>(client: Client<Name>, open: () => Promise<Client<Name>>): Caller {
   const [echo, add, note] = [client.callback('echo'), client.callback('add'), client.callback('note')]
+  const range = client.callback('range')
   return {
     echo: (value) => client.call(echo, [value]),
     add: (a, b) => client.call(add, [a, b]),
@@ -79,6 +98,13 @@ function caller<Name>(client: Client<Name>): Caller {
         client.send(note, [i])
         if (client.full) await client.drained()
       }
+    },
+    async range(count, take) {
+      await client.stream(range, [count], take)
+    },
+    addAll: (a, b) => client.broadcast(add, [a, b]),
+    async crowd(count) {
+      await Promise.all(Array.from({ length: count }, open))
     },
   }
 }

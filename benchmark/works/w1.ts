@@ -6,6 +6,7 @@ import { check, type Work } from './work.js'
 export const w1: Work = {
   name: 'W1',
   title: '1 call outstanding, echo of a string of 64 characters',
+  unit: 'call',
   figures: [
     { key: 'p50_us', heading: 'p50 µs', better: 'lower' },
     { key: 'p99_us', heading: 'p99 µs', better: 'lower' },

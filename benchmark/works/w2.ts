@@ -5,6 +5,7 @@ import { check, type Work } from './work.js'
 export const w2: Work = {
   name: 'W2',
   title: '256 calls outstanding, add(1, 2)',
+  unit: 'call',
   figures: [{ key: 'calls_per_second', heading: 'calls/s', better: 'higher' }],
   variants: [{ label: '', parameters: { warmup: 10_000, calls: 50_000, outstanding: 256 } }],
   async run(caller, { warmup, calls, outstanding = 1 }, meter) {

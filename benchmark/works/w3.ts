@@ -8,6 +8,7 @@ const MIB = 1 << 20
 export const w3: Work = {
   name: 'W3',
   title: '4 calls outstanding, echo of binary',
+  unit: 'call',
   figures: [{ key: 'mib_per_second', heading: 'MiB/s one way', better: 'higher' }],
   variants: [
     { label: '1 MiB', parameters: { warmup: 32, calls: 256, outstanding: 4, bytes: MIB } },

@@ -4,6 +4,7 @@ import { check, type Work } from './work.js'
 export const w6: Work = {
   name: 'W6',
   title: 'calls without result, the last one acknowledged with the number that arrived',
+  unit: 'call',
   figures: [{ key: 'calls_per_second', heading: 'calls/s', better: 'higher' }],
   variants: [{ label: '', parameters: { warmup: 10_000, calls: 100_000 } }],
   async run(caller, { warmup, calls }, meter) {

@@ -15,6 +15,8 @@ export interface FigurePlan {
 export interface Variant {
   label: string
   parameters: { warmup: number; calls: number; outstanding?: number; bytes?: number }
+  /** Worker processes; 1 when left out. */
+  workers?: number
   /** All processes run on one core, which takes the wake-up between cores out of the figure. */
   oneCore?: boolean
 }
@@ -23,10 +25,14 @@ export interface Variant {
 export interface Work {
   name: string
   title: string
+  /** What is counted, for the columns of CPU time: `call`, `item`, … */
+  unit: string
   figures: readonly [FigurePlan, ...FigurePlan[]]
   variants: readonly Variant[]
-  /** Runs in the calling process. Checks every answer; throws at the first wrong one. */
-  run: (caller: Caller, parameters: Variant['parameters'], meter: Meter) => Promise<Figures>
+  /** Runs in the calling process. Checks every answer; throws at the first wrong one. Left out by `starts`. */
+  run?: (caller: Caller, parameters: Variant['parameters'], meter: Meter) => Promise<Figures>
+  /** Instead: the calling process itself is started `calls` times, each time until its first call is answered. */
+  starts?: true
 }
 
 /** Refuses an answer that is not the expected one. */

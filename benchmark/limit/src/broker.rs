@@ -7,28 +7,43 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::frame::{HEADER_BYTES, HELLO, Header, REGISTER, RESPONSE, WELCOME};
+use crate::frame::{EVERYONE, HEADER_BYTES, HELLO, Header, ITEM, REGISTER, RESPONSE, WELCOME};
 use crate::socket::{Address, Listener, Socket};
 use crate::{Outcome, end_with_input, say};
 
 /// One read's worth of frames.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// Buffers that nobody reads into at the moment: a connection has one only while it forwards what it has read.
+type Buffers = Rc<RefCell<Vec<Vec<u8>>>>;
+
 /// A destination, locked while a frame for it is under way so that frames of two sources do not mix.
 type Outlet = Arc<Mutex<Arc<Socket>>>;
 
 /// Who is connected. Node 0 is nobody.
-#[derive(Default)]
 struct Table {
     outlets: Vec<Option<Outlet>>,
     /// The nodes that registered, which have every callback.
     workers: Vec<u32>,
 }
 
+impl Table {
+    /// The `nth` of the nodes that a destination names.
+    fn outlet(&self, destination: u32, nth: usize) -> Option<Outlet> {
+        let node = match (destination, nth) {
+            (EVERYONE, _) => *self.workers.get(nth)?,
+            (node, 0) => node,
+            _ => return None,
+        };
+        self.outlets.get(node as usize).cloned().flatten()
+    }
+}
+
 /// Listens and forwards until standard input ends.
 pub async fn run(address: &Address) -> Outcome<()> {
-    let listener = Listener::bind(address).await?;
+    let listener = Listener::bind(address)?;
     let table = Rc::new(RefCell::new(Table { outlets: vec![None], workers: Vec::new() }));
+    let buffers = Buffers::default();
     end_with_input();
     say("{\"ready\":true}")?;
     loop {
@@ -38,18 +53,17 @@ pub async fn run(address: &Address) -> Outcome<()> {
             table.outlets.push(Some(Arc::new(Mutex::new(Arc::clone(&socket)))));
             u32::try_from(table.outlets.len() - 1)?
         };
-        let table = Rc::clone(&table);
+        let (table, buffers) = (Rc::clone(&table), Rc::clone(&buffers));
         tokio::task::spawn_local(async move {
+            let pump = Pump { node, socket, table, buffers, outlets: Vec::new(), open: None };
             // The end of a connection is the normal end of a benchmark's process.
-            let _ = Pump { node, socket, table, open: None }.run().await;
+            let _ = pump.run().await;
         });
     }
 }
 
 /// A frame that has been announced and is not yet forwarded whole.
 struct Open {
-    /// Where its bytes go; `None` swallows them.
-    outlet: Option<OwnedMutexGuard<Arc<Socket>>>,
     destination: u32,
     remaining: usize,
 }
@@ -59,22 +73,33 @@ struct Pump {
     node: u32,
     socket: Arc<Socket>,
     table: Rc<RefCell<Table>>,
+    buffers: Buffers,
+    /// Where the bytes of the open frame go; none swallow them.
+    outlets: Vec<OwnedMutexGuard<Arc<Socket>>>,
     open: Option<Open>,
 }
 
 impl Pump {
     async fn run(mut self) -> io::Result<()> {
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let mut held = 0;
+        let socket = Arc::clone(&self.socket);
+        // The start of a header that is not whole.
+        let mut rest = Vec::new();
         loop {
-            let count = self.socket.read(buffer.get_mut(held..).unwrap_or_default()).await?;
-            if count == 0 {
+            let mut readable = socket.readable().await?;
+            let mut buffer = self.buffers.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER_BYTES]);
+            let (front, place) = buffer.split_at_mut(rest.len());
+            front.copy_from_slice(&rest);
+            let count = readable.read(place)?;
+            if let Some(count @ 1..) = count {
+                let end = rest.len() + count;
+                let used = self.forward(buffer.get_mut(..end).unwrap_or_default()).await?;
+                rest.clear();
+                rest.extend_from_slice(buffer.get(used..end).unwrap_or_default());
+            }
+            self.buffers.borrow_mut().push(buffer);
+            if count == Some(0) {
                 return Ok(());
             }
-            let end = held + count;
-            let used = self.forward(buffer.get_mut(..end).unwrap_or_default()).await?;
-            buffer.copy_within(used..end, 0);
-            held = end - used;
         }
     }
 
@@ -95,13 +120,8 @@ impl Pump {
             if self.open.as_ref().is_none_or(|open| open.destination != destination) {
                 self.write(bytes.get(run..at).unwrap_or_default()).await?;
                 run = at;
-                self.open = None;
-                let outlet = self.table.borrow().outlets.get(destination as usize).cloned().flatten();
-                let outlet = match outlet {
-                    Some(outlet) => Some(outlet.lock_owned().await),
-                    None => None,
-                };
-                self.open = Some(Open { outlet, destination, remaining: 0 });
+                self.close();
+                self.open(destination).await;
             }
             if let Some(open) = &mut self.open {
                 open.remaining = header.frame_len();
@@ -116,22 +136,37 @@ impl Pump {
         }
         self.write(bytes.get(run..at).unwrap_or_default()).await?;
         if self.open.as_ref().is_some_and(|open| open.remaining == 0) {
-            self.open = None;
+            self.close();
         }
         Ok(at)
     }
 
-    async fn write(&self, run: &[u8]) -> io::Result<()> {
-        match self.open.as_ref().and_then(|open| open.outlet.as_ref()) {
-            Some(outlet) => outlet.write(run).await,
-            None => Ok(()),
+    /// Locks a destination. Those of everyone are locked in the same order by all, so that no two wait for each other.
+    async fn open(&mut self, destination: u32) {
+        loop {
+            let outlet = self.table.borrow().outlet(destination, self.outlets.len());
+            let Some(outlet) = outlet else { break };
+            self.outlets.push(outlet.lock_owned().await);
         }
+        self.open = Some(Open { destination, remaining: 0 });
+    }
+
+    fn close(&mut self) {
+        self.outlets.clear();
+        self.open = None;
+    }
+
+    async fn write(&self, run: &[u8]) -> io::Result<()> {
+        for outlet in &self.outlets {
+            outlet.write(run).await?;
+        }
+        Ok(())
     }
 
     fn route(&self, header: &Header) -> u32 {
         match header.kind {
             HELLO | REGISTER => 0,
-            RESPONSE => header.node,
+            RESPONSE | ITEM => header.node,
             _ if header.node != 0 => header.node,
             _ => {
                 let table = self.table.borrow();
@@ -146,7 +181,8 @@ impl Pump {
             self.table.borrow_mut().workers.push(self.node);
         }
         let mut welcome = Vec::new();
-        Header { kind: WELCOME, body_len: 0, ..*header }.append(&[], &mut welcome);
+        let workers = self.table.borrow().workers.len() as u32;
+        Header { kind: WELCOME, body_len: 0, slot: workers, ..*header }.append(&[], &mut welcome);
         self.socket.write(&welcome).await
     }
 }

@@ -1,6 +1,5 @@
 //! The caller: runs the works that the harness asks for, a line `name=value …` each, and prints their figures as JSON.
 
-use std::collections::HashMap;
 use std::io::BufRead;
 use std::rc::Rc;
 use std::time::Instant;
@@ -8,27 +7,37 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use crate::frame::{ADD, ECHO, HEADER_BYTES, HELLO, Header, NO_REPLY, NOTE, REQUEST};
-use crate::meter::Meter;
+use crate::greeting::greet;
+use crate::meter::{Meter, resident_kib};
+use crate::order::Order;
 use crate::reader::Reader;
 use crate::socket::{Address, Socket};
-use crate::worker::greet;
-use crate::{Outcome, say};
+use crate::{Outcome, broadcast, crowd, say, stream};
 
 /// Frames without answer that go out in one write.
 const WRITE_BYTES: usize = 64 * 1024;
+/// Workers of W5.
+const WORKERS: usize = 8;
 
-/// What the harness asks for.
-struct Order {
-    work: String,
-    numbers: HashMap<String, usize>,
-    pids: Vec<u32>,
-}
-
-/// Connects and works until standard input ends.
-pub async fn run(address: &Address) -> Outcome<()> {
-    let socket = Rc::new(Socket::connect(address).await?);
+/// Connects and works until standard input ends. A starter makes a call before it says that it is ready.
+pub async fn run(address: Address, starter: bool) -> Outcome<()> {
+    let socket = Rc::new(Socket::connect(&address)?);
     let mut reader = Reader::new();
-    greet(&socket, &mut reader, HELLO).await?;
+    let workers = greet(&socket, &mut reader, HELLO).await?;
+    let mut caller = Caller {
+        address,
+        socket,
+        reader,
+        workers,
+        latencies: Vec::new(),
+        generation: 0,
+        pattern: Vec::new(),
+        notes: 0,
+        crowd: Vec::new(),
+    };
+    if starter {
+        caller.add(1, 1).await?;
+    }
     let (orders, mut queue) = mpsc::channel::<String>(1);
     // Input is read on a thread of its own: the loop of the works is never blocked by it.
     std::thread::spawn(move || {
@@ -40,7 +49,6 @@ pub async fn run(address: &Address) -> Outcome<()> {
         std::process::exit(0);
     });
     say("{\"ready\":true}")?;
-    let mut caller = Caller { socket, reader, latencies: Vec::new(), generation: 0, pattern: Vec::new(), notes: 0 };
     while let Some(line) = queue.recv().await {
         let figures = match caller.work(&Order::parse(&line)?).await {
             Ok(figures) => figures,
@@ -51,29 +59,12 @@ pub async fn run(address: &Address) -> Outcome<()> {
     Ok(())
 }
 
-impl Order {
-    fn parse(line: &str) -> Outcome<Self> {
-        let mut words = line.split_whitespace();
-        let work = words.next().ok_or("an empty order")?.to_owned();
-        let (mut numbers, mut pids) = (HashMap::new(), Vec::new());
-        for (name, value) in words.filter_map(|word| word.split_once('=')) {
-            if name == "pids" {
-                pids = value.split(',').map(str::parse).collect::<Result<_, _>>()?;
-            } else {
-                numbers.insert(name.to_owned(), value.parse()?);
-            }
-        }
-        Ok(Self { work, numbers, pids })
-    }
-
-    fn number(&self, name: &str) -> Outcome<usize> {
-        Ok(*self.numbers.get(name).ok_or_else(|| format!("{} needs {name}", self.work))?)
-    }
-}
-
 struct Caller {
+    address: Address,
     socket: Rc<Socket>,
     reader: Reader,
+    /// How many the broker knew when it welcomed this caller.
+    workers: usize,
     /// Microseconds of each call of the last window with one call outstanding.
     latencies: Vec<f64>,
     generation: u32,
@@ -81,12 +72,16 @@ struct Caller {
     pattern: Vec<u8>,
     /// Calls that the worker must have counted.
     notes: usize,
+    /// The idle connections of W8, which stay open.
+    crowd: Vec<Socket>,
 }
 
 impl Caller {
     async fn work(&mut self, order: &Order) -> Outcome<String> {
         let (warmup, calls) = (order.number("warmup")?, order.number("calls")?);
         self.step(order, warmup, true).await?;
+        let router = u32::try_from(order.number("router")?)?;
+        let kib_before = resident_kib(router)?;
         let meter = Meter::begin(order.pids.clone())?;
         self.step(order, calls, false).await?;
         let (elapsed, cpu) = meter.end()?;
@@ -98,6 +93,13 @@ impl Caller {
                 format!("\"p50_us\":{:.2},\"p99_us\":{:.2}", at(0.5), at(0.99))
             }
             "W3" => format!("\"mib_per_second\":{:.1}", rate * order.number("bytes")? as f64 / f64::from(1 << 20)),
+            "W4" => format!("\"items_per_second\":{rate:.0}"),
+            "W5" => format!("\"broadcasts_per_second\":{rate:.0}"),
+            "W8" => {
+                self.add(1, 1).await?;
+                let kib = (resident_kib(router)? as f64 - kib_before as f64) / calls as f64;
+                format!("\"connect_ms\":{:.2},\"kib_per_connection\":{kib:.3}", elapsed.as_secs_f64() * 1000.0)
+            }
             _ => format!("\"calls_per_second\":{rate:.0}"),
         };
         Ok(format!("{{\"figures\":{{{figures}}},\"calls\":{calls},\"cpu_ns\":{cpu:?}}}"))
@@ -112,11 +114,30 @@ impl Caller {
                 body.resize(bytes + 3, b'x');
                 self.window(ECHO, &body, &body.clone(), 1, calls).await
             }
-            "W2" => self.window(ADD, &[0x92, 1, 2], &[3], order.number("outstanding")?, calls).await,
+            "W2" => self.add(order.number("outstanding")?, calls).await,
             "W3" => self.big(order.number("bytes")?, order.number("outstanding")?, calls, warming).await,
+            "W4" => stream::receive(&self.socket, &mut self.reader, calls).await,
+            "W5" => self.broadcast(order.number("outstanding")?, calls).await,
             "W6" => self.notes(calls).await,
+            "W8" => {
+                self.crowd.extend(crowd::open(&self.address, &mut self.reader, calls).await?);
+                Ok(())
+            }
             other => Err(format!("unknown work {other}").into()),
         }
+    }
+
+    async fn add(&mut self, outstanding: usize, calls: usize) -> Outcome<()> {
+        self.window(ADD, &[0x92, 1, 2], &[3], outstanding, calls).await
+    }
+
+    async fn broadcast(&mut self, outstanding: usize, calls: usize) -> Outcome<()> {
+        if self.workers != WORKERS {
+            return Err(format!("{} workers, not {WORKERS}", self.workers).into());
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let plan = broadcast::Plan { outstanding, calls, workers: self.workers, generation: self.generation };
+        broadcast::add_everywhere(&self.socket, &mut self.reader, &plan).await
     }
 
     /// Keeps `outstanding` calls under way until `calls` are answered; every answer must be `expected`.

@@ -13,6 +13,10 @@ pub const WELCOME: u8 = 3;
 pub const REQUEST: u8 = 16;
 /// Its answer.
 pub const RESPONSE: u8 = 17;
+/// One item of a stream, which an answer ends.
+pub const ITEM: u8 = 18;
+/// The destination of a call that goes to every worker.
+pub const EVERYONE: u32 = u32::MAX;
 /// Flag of a request without answer.
 pub const NO_REPLY: u8 = 1;
 /// Callback that gives its argument back.
@@ -21,6 +25,8 @@ pub const ECHO: u32 = 1;
 pub const ADD: u32 = 2;
 /// Callback that counts.
 pub const NOTE: u32 = 3;
+/// Callback that streams the integers below its argument.
+pub const RANGE: u32 = 4;
 
 /// What stands in front of a payload.
 #[derive(Clone, Copy)]
@@ -31,9 +37,9 @@ pub struct Header {
     pub kind: u8,
     /// [`NO_REPLY`] or 0.
     pub flags: u8,
-    /// Destination on the way to the broker (0: any), source on the way out.
+    /// Destination on the way to the broker (0: any, [`EVERYONE`]: all), source on the way out.
     pub node: u32,
-    /// The caller's place for the answer.
+    /// The caller's place for the answer; in a welcome, how many workers there are.
     pub slot: u32,
     /// How often that place was used.
     pub generation: u32,

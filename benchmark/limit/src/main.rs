@@ -4,15 +4,21 @@
 //! a broker that reads headers only, one thread a process. It has no names, timeouts, errors or reconnection, and
 //! nothing that ships depends on it.
 //!
-//! `daffi-benchmark-limit <controller|worker|caller> <tcp|unix> <address>`, started by `benchmark/peers/limit.ts`.
+//! `daffi-benchmark-limit <controller|worker|caller|starter> <tcp|unix> <address>`, started by `benchmark/peers/limit.ts`.
 //! Prints a line of JSON when ready, takes one work a line on standard input and ends with it.
 
+mod broadcast;
 mod broker;
 mod caller;
+mod crowd;
 mod frame;
+mod greeting;
+mod integer;
 mod meter;
+mod order;
 mod reader;
 mod socket;
+mod stream;
 mod worker;
 
 use std::error::Error;
@@ -26,7 +32,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [role, transport, place] = arguments.as_slice() else {
-        return Err("usage: daffi-benchmark-limit <controller|worker|caller> <tcp|unix> <address>".into());
+        return Err("usage: daffi-benchmark-limit <controller|worker|caller|starter> <tcp|unix> <address>".into());
     };
     let address = Address::parse(transport, place)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -35,7 +41,8 @@ fn main() -> Outcome<()> {
         match role.as_str() {
             "controller" => broker::run(&address).await,
             "worker" => worker::run(&address).await,
-            "caller" => caller::run(&address).await,
+            "caller" => caller::run(address, false).await,
+            "starter" => caller::run(address, true).await,
             other => Err(format!("unknown role {other}").into()),
         }
     })

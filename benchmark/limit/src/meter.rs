@@ -30,6 +30,13 @@ impl Meter {
     }
 }
 
+/// Resident memory of a process, in KiB.
+pub fn resident_kib(pid: u32) -> Outcome<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
 /// Nanoseconds that all threads of a process have run, as the kernel counts them.
 fn cpu_ns(pid: u32) -> Outcome<u64> {
     let mut sum = 0;

@@ -1,103 +1,100 @@
 //! One connection over TCP or a UNIX socket, read and written without waiting for more than there is.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
 
-use tokio::io::unix::AsyncFd;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use socket2::{Domain, SockAddr, Type};
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 use crate::Outcome;
 
 /// Of a UNIX socket, both ways: a call of 1 MiB then needs a few writes instead of many.
 const UNIX_BUFFER_BYTES: usize = 1 << 20;
+/// Connections that may wait to be accepted.
+pub const BACKLOG: i32 = 1024;
 
 /// Where the broker listens.
-pub enum Address {
-    /// Host and port.
-    Tcp(String),
-    /// Path of the socket file.
-    Unix(String),
+pub struct Address {
+    domain: Domain,
+    place: SockAddr,
 }
 
 impl Address {
     /// `tcp` with `host:port`, or `unix` with a path.
     pub fn parse(transport: &str, place: &str) -> Outcome<Self> {
         match transport {
-            "tcp" => Ok(Self::Tcp(place.to_owned())),
-            "unix" => Ok(Self::Unix(place.to_owned())),
+            "tcp" => {
+                let place: SocketAddr = place.parse()?;
+                Ok(Self { domain: Domain::for_address(place), place: place.into() })
+            }
+            "unix" => Ok(Self { domain: Domain::UNIX, place: SockAddr::unix(place)? }),
             other => Err(format!("unknown transport {other}").into()),
         }
+    }
+
+    fn socket(&self) -> io::Result<socket2::Socket> {
+        socket2::Socket::new(self.domain, Type::STREAM, None)
     }
 }
 
 /// What the broker accepts connections from.
-pub enum Listener {
-    /// Over TCP.
-    Tcp(TcpListener),
-    /// Over a UNIX socket.
-    Unix(UnixListener),
+pub struct Listener {
+    socket: AsyncFd<socket2::Socket>,
+    domain: Domain,
 }
 
 impl Listener {
     /// Listens at `address`.
-    pub async fn bind(address: &Address) -> io::Result<Self> {
-        match address {
-            Address::Tcp(place) => Ok(Self::Tcp(TcpListener::bind(place).await?)),
-            Address::Unix(path) => Ok(Self::Unix(UnixListener::bind(path)?)),
-        }
+    pub fn bind(address: &Address) -> io::Result<Self> {
+        let socket = address.socket()?;
+        socket.bind(&address.place)?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: register(socket)?, domain: address.domain })
     }
 
     /// Waits for the next connection.
     pub async fn accept(&self) -> io::Result<Socket> {
-        match self {
-            Self::Tcp(listener) => Socket::from_tcp(listener.accept().await?.0),
-            Self::Unix(listener) => Socket::from_unix(listener.accept().await?.0),
+        loop {
+            let mut guard = self.socket.readable().await?;
+            if let Ok(accepted) = guard.try_io(|inner| inner.get_ref().accept()) {
+                return Socket::from_stream(accepted?.0, self.domain);
+            }
         }
     }
 }
 
-/// A connected stream socket. The descriptor is held as a file, which reads and writes it with plain system calls.
-pub struct Socket(AsyncFd<File>);
+/// A connected stream socket.
+pub struct Socket(AsyncFd<socket2::Socket>);
 
 impl Socket {
-    /// Connects to the broker.
-    pub async fn connect(address: &Address) -> io::Result<Self> {
-        match address {
-            Address::Tcp(place) => Self::from_tcp(TcpStream::connect(place).await?),
-            Address::Unix(path) => Self::from_unix(UnixStream::connect(path).await?),
+    /// Connects to the broker. On one host that waits for nobody, as long as the backlog has room.
+    pub fn connect(address: &Address) -> io::Result<Self> {
+        let stream = address.socket()?;
+        stream.connect(&address.place)?;
+        Self::from_stream(stream, address.domain)
+    }
+
+    fn from_stream(stream: socket2::Socket, domain: Domain) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        if domain == Domain::UNIX {
+            stream.set_send_buffer_size(UNIX_BUFFER_BYTES)?;
+            stream.set_recv_buffer_size(UNIX_BUFFER_BYTES)?;
+        } else {
+            stream.set_tcp_nodelay(true)?;
         }
+        Ok(Self(register(stream)?))
     }
 
-    fn from_tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Self::from_descriptor(stream.into_std()?.into())
-    }
-
-    fn from_unix(stream: UnixStream) -> io::Result<Self> {
-        let stream = socket2::Socket::from(stream.into_std()?);
-        stream.set_send_buffer_size(UNIX_BUFFER_BYTES)?;
-        stream.set_recv_buffer_size(UNIX_BUFFER_BYTES)?;
-        Self::from_descriptor(stream.into())
-    }
-
-    fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
-        // SAFETY: the file owns its descriptor, is never taken out or replaced, and so names the same open socket until
-        // the registration is dropped with it.
-        let registered = unsafe { AsyncFd::register(File::from(descriptor)) }?;
-        Ok(Self(registered))
+    /// Waits until there is something to read.
+    pub async fn readable(&self) -> io::Result<Readable<'_>> {
+        Ok(Readable(self.0.readable().await?))
     }
 
     /// Reads what is there, waiting for the first byte only. 0 is the end.
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let mut guard = self.0.readable().await?;
-            if let Ok(result) = guard.try_io(|inner| inner.get_ref().read(buffer)) {
-                let count = result?;
-                // A short read has emptied the socket: the next one would only be told so.
-                if count < buffer.len() {
-                    guard.clear_ready();
-                }
+            if let Some(count) = self.readable().await?.read(buffer)? {
                 return Ok(count);
             }
         }
@@ -113,4 +110,27 @@ impl Socket {
         }
         Ok(())
     }
+}
+
+/// A socket that has something to read.
+pub struct Readable<'a>(AsyncFdReadyGuard<'a, socket2::Socket>);
+
+impl Readable<'_> {
+    /// Reads what is there. 0 is the end, `None` a false alarm.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let Ok(result) = self.0.try_io(|inner| inner.get_ref().read(buffer)) else { return Ok(None) };
+        let count = result?;
+        // A short read has emptied the socket: the next one would only be told so.
+        if count < buffer.len() {
+            self.0.clear_ready();
+        }
+        Ok(Some(count))
+    }
+}
+
+/// Has the runtime watch a socket.
+fn register(socket: socket2::Socket) -> io::Result<AsyncFd<socket2::Socket>> {
+    // SAFETY: the socket owns its descriptor, is never taken out or replaced, and so names the same open socket until the
+    // registration is dropped with it.
+    Ok(unsafe { AsyncFd::register(socket) }?)
 }

@@ -4,17 +4,18 @@ use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
-use crate::frame::{ADD, ECHO, HEADER_BYTES, Header, NO_REPLY, NOTE, REGISTER, answer};
+use crate::frame::{ADD, ECHO, HEADER_BYTES, Header, NO_REPLY, NOTE, RANGE, REGISTER, answer};
+use crate::greeting::greet;
 use crate::reader::{Reader, SMALL_BYTES};
 use crate::socket::{Address, Socket};
-use crate::{Outcome, end_with_input, say};
+use crate::{Outcome, end_with_input, say, stream};
 
 /// Batches that wait to be written before reading stops.
 const QUEUED_BATCHES: usize = 8;
 
 /// Connects, registers and answers until the broker or standard input ends.
 pub async fn run(address: &Address) -> Outcome<()> {
-    let socket = Rc::new(Socket::connect(address).await?);
+    let socket = Rc::new(Socket::connect(address)?);
     let mut reader = Reader::new();
     greet(&socket, &mut reader, REGISTER).await?;
     let (answers, mut queue) = mpsc::channel::<Vec<u8>>(QUEUED_BATCHES);
@@ -35,7 +36,15 @@ pub async fn run(address: &Address) -> Outcome<()> {
     let mut notes = 0_u32;
     loop {
         let mut batch = Vec::new();
-        let big = reader.batch(&socket, |header, body| respond(&header, body, &mut notes, &mut batch)).await?;
+        let big = reader
+            .batch(&socket, |header, body| match header.callback {
+                // Nobody waits for the task: it ends with its last item, or with the process.
+                RANGE => {
+                    tokio::task::spawn_local(stream::send(header, stream::requested(body), answers.clone()));
+                }
+                _ => respond(&header, body, &mut notes, &mut batch),
+            })
+            .await?;
         if !batch.is_empty() {
             answers.send(batch).await?;
         }
@@ -48,18 +57,6 @@ pub async fn run(address: &Address) -> Outcome<()> {
             answers.send(frame).await?;
         }
     }
-}
-
-/// Says hello or registers, and waits for the broker's welcome.
-pub async fn greet(socket: &Socket, reader: &mut Reader, kind: u8) -> Outcome<()> {
-    let mut frame = Vec::new();
-    Header { body_len: 0, kind, flags: 0, node: 0, slot: 0, generation: 0, callback: 0 }.append(&[], &mut frame);
-    socket.write(&frame).await?;
-    let mut welcomed = false;
-    while !welcomed {
-        reader.batch(socket, |_, _| welcomed = true).await?;
-    }
-    Ok(())
 }
 
 fn respond(header: &Header, body: &[u8], notes: &mut u32, batch: &mut Vec<u8>) {

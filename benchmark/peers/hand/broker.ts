@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { createServer, type ListenOptions, type Socket } from 'node:net'
 import { pack, unpack } from 'msgpackr'
+import { BACKLOG } from '../node-net.js'
 import {
   DIRECTORY,
   type Directory,
@@ -19,6 +20,8 @@ import { Inbox } from './inbox.js'
 import { Outbox } from './outbox.js'
 
 const peers = new Map<number, Peer>()
+/** Packed when somebody that exposes something comes or leaves. */
+let directory: Buffer = pack({})
 let lastNode = 0
 
 /** Forwards whole frames by the header; a payload passes unread. */
@@ -27,7 +30,7 @@ export async function startBroker(address: ListenOptions): Promise<void> {
     lastNode += 1
     peers.set(lastNode, new Peer(socket, lastNode))
   })
-  server.listen(address)
+  server.listen({ backlog: BACKLOG, ...address })
   await once(server, 'listening')
 }
 
@@ -52,13 +55,15 @@ class Peer {
     const kind = frame.readUInt8(KIND_AT)
     if (kind === HELLO) {
       this.#names = unpack(Buffer.concat([frame, ...more]).subarray(HEADER_BYTES)) as string[]
-      tellEveryone()
+      // Who exposes nothing changes nothing: nobody else is told.
+      if (this.#names.length > 0) tellEveryone()
+      else this.tell()
       return
     }
     const destination = peers.get(frame.readUInt32LE(NODE_AT))
     if (destination === undefined) {
       const id = frame.readUInt32LE(ID_AT)
-      if (kind === REQUEST && id !== NO_ID) this.#send(FAILURE, id, 'this node has left')
+      if (kind === REQUEST && id !== NO_ID) this.#send(FAILURE, id, pack('this node has left'))
       return
     }
     frame.writeUInt32LE(this.#node, NODE_AT)
@@ -80,15 +85,14 @@ class Peer {
     destination.#socket.on('close', resume)
   }
 
-  #send(kind: number, id: number, value: unknown): void {
-    const payload = pack(value)
+  #send(kind: number, id: number, payload: Buffer): void {
     this.#outbox.add(header(kind, 0, id, payload))
     this.#outbox.add(payload)
   }
 
   #leave(): void {
     peers.delete(this.#node)
-    tellEveryone()
+    if (this.#names.length > 0) tellEveryone()
   }
 
   /** Adds what this peer exposes. */
@@ -99,13 +103,14 @@ class Peer {
     }
   }
 
-  tell(directory: Directory): void {
+  tell(): void {
     this.#send(DIRECTORY, NO_ID, directory)
   }
 }
 
 function tellEveryone(): void {
-  const directory: Directory = {}
-  for (const peer of peers.values()) peer.enter(directory)
-  for (const peer of peers.values()) peer.tell(directory)
+  const nodes: Directory = {}
+  for (const peer of peers.values()) peer.enter(nodes)
+  directory = pack(nodes)
+  for (const peer of peers.values()) peer.tell()
 }

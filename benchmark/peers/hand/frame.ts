@@ -15,6 +15,8 @@ export const DIRECTORY = 2
 export const REQUEST = 3
 export const RESPONSE = 4
 export const FAILURE = 5
+/** One item of a stream, which a response ends. */
+export const ITEM = 6
 
 /** The id of a request that wants no answer. */
 export const NO_ID = 0

@@ -1,8 +1,10 @@
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { createServer, type ListenOptions, type Socket } from 'node:net'
-import { pack, unpack } from 'msgpackr'
+import { unpack } from 'msgpackr'
+import { BACKLOG } from '../node-net.js'
 import {
+  BROADCAST,
   CALLBACK_AT,
   FAILURE,
   frameBytes,
@@ -10,12 +12,15 @@ import {
   HELLO,
   KIND_AT,
   LENGTH_AT,
+  MAX_SHARES,
   NO_SLOT,
   NODE_AT,
-  RESPONSE,
+  REQUEST,
+  SHARES_AT,
   SLOT_AT,
   WELCOME,
 } from './frame.js'
+import { rareFrame } from './outbox.js'
 
 /** A piece of the stream for one destination. */
 interface Run {
@@ -28,9 +33,20 @@ interface Run {
 /** Unwritten bytes for one peer above which its senders are not read. */
 const HELD_BYTES = 1024 * 1024
 
-/** Everyone that exposes something, by the number of the callback; node numbers start at 1. */
-const callbacks: { name: string; nodes: Peer[]; turn: number }[] = []
+const NO_BYTES = Buffer.alloc(0)
+
+/** A name, and everyone that exposes it: a list that is replaced, never changed, so that it can be a destination. */
+interface Callback {
+  name: string
+  nodes: readonly Peer[]
+  turn: number
+}
+
+/** By their numbers; those of nodes start at 1. */
+const callbacks: Callback[] = []
 const peers: (Peer | undefined)[] = [undefined]
+/** The numbers of the names, as a frame: most who arrive bring no new name. */
+let welcome = rareFrame(WELCOME, 0, {})
 
 /** Routes frames by their header; a payload passes unread. */
 export async function startBroker(address: ListenOptions): Promise<void> {
@@ -38,7 +54,7 @@ export async function startBroker(address: ListenOptions): Promise<void> {
     const peer = new Peer(socket, peers.length)
     peers.push(peer)
   })
-  server.listen(address)
+  server.listen({ backlog: BACKLOG, ...address })
   await once(server, 'listening')
 }
 
@@ -47,15 +63,15 @@ class Peer {
   readonly #socket: Socket
   readonly #node: number
   /** The start of a header that is not whole yet. */
-  #rest: Buffer = Buffer.alloc(0)
+  #rest = NO_BYTES
   /** Where the frame under way goes, and how much of it is to come. */
-  #destination: Peer | null = null
+  #destination: Peer | readonly Peer[] | null = null
   #remaining = 0
   /** Who has sent a part of a frame to this peer: others wait, or frames would mix. */
   #holder: Peer | null = null
   #waiting: Run[] = []
   /** Peers that are not read because this one is slow. */
-  readonly #held = new Set<Peer>()
+  #held: Set<Peer> | null = null
 
   constructor(socket: Socket, node: number) {
     this.#socket = socket
@@ -92,23 +108,35 @@ class Peer {
       at += step
     }
     this.#send(bytes.subarray(run, at), this.#remaining === 0)
-    this.#rest = at === bytes.length ? bytes.subarray(0, 0) : Buffer.from(bytes.subarray(at))
+    this.#rest = at === bytes.length ? NO_BYTES : Buffer.from(bytes.subarray(at))
   }
 
-  #route(view: DataView, at: number, kind: number): Peer | null {
-    if (kind === RESPONSE || kind === FAILURE) return peers[view.getUint32(at + NODE_AT, true)] ?? null
+  #route(view: DataView, at: number, kind: number): Peer | readonly Peer[] | null {
+    if (kind !== REQUEST && kind !== BROADCAST) return peers[view.getUint32(at + NODE_AT, true)] ?? null
     const callback = callbacks[view.getUint16(at + CALLBACK_AT, true)]
-    if (callback !== undefined && callback.nodes.length > 0) {
-      callback.turn = (callback.turn + 1) % callback.nodes.length
-      return callback.nodes[callback.turn] ?? null
+    const shares = callback?.nodes.length ?? 0
+    if (callback !== undefined && shares > 0) {
+      if (kind === REQUEST) {
+        callback.turn = (callback.turn + 1) % shares
+        return callback.nodes[callback.turn] ?? null
+      }
+      if (shares <= MAX_SHARES) {
+        view.setUint8(at + SHARES_AT, shares)
+        return callback.nodes
+      }
     }
     const slot = view.getUint32(at + SLOT_AT, true)
-    if (slot !== NO_SLOT) this.#socket.write(frame(FAILURE, slot, 'nobody exposes this callback'))
+    const reason = shares === 0 ? 'nobody exposes this callback' : 'too many nodes expose this callback'
+    if (slot !== NO_SLOT) this.#socket.write(rareFrame(FAILURE, slot, reason))
     return null
   }
 
   #send(bytes: Buffer, whole: boolean): void {
-    if (bytes.length > 0) this.#destination?.take({ source: this, bytes, whole })
+    const destination = this.#destination
+    if (bytes.length === 0 || destination === null) return
+    const run = { source: this, bytes, whole }
+    if (destination instanceof Peer) destination.take(run)
+    else for (const peer of destination) peer.take(run)
   }
 
   /** Writes a run, after the frame that another peer has begun. */
@@ -129,10 +157,12 @@ class Peer {
   #holdFor(destination: Peer): void {
     if (destination.#socket.writableLength < HELD_BYTES) return
     this.#socket.pause()
+    destination.#held ??= new Set()
     destination.#held.add(this)
   }
 
   #release(): void {
+    if (this.#held === null) return
     for (const peer of this.#held) peer.#socket.resume()
     this.#held.clear()
   }
@@ -143,12 +173,11 @@ class Peer {
       if (callback === undefined) {
         callback = { name, nodes: [], turn: 0 }
         callbacks.push(callback)
+        welcome = rareFrame(WELCOME, 0, Object.fromEntries(callbacks.map(({ name }, i) => [name, i])))
       }
-      callback.nodes.push(this)
+      callback.nodes = [...callback.nodes, this]
     }
-    const byName: Record<string, number> = {}
-    for (const [i, { name }] of callbacks.entries()) byName[name] = i
-    this.#socket.write(frame(WELCOME, 0, byName))
+    this.#socket.write(welcome)
   }
 
   #leave(): void {
@@ -156,14 +185,4 @@ class Peer {
     peers[this.#node] = undefined
     for (const callback of callbacks) callback.nodes = callback.nodes.filter((peer) => peer !== this)
   }
-}
-
-function frame(kind: number, slot: number, value: unknown): Buffer {
-  const payload = pack(value)
-  const bytes = Buffer.alloc(frameBytes(payload.length))
-  bytes.writeUInt32LE(payload.length, LENGTH_AT)
-  bytes.writeUInt8(kind, KIND_AT)
-  bytes.writeUInt32LE(slot, SLOT_AT)
-  payload.copy(bytes, HEADER_BYTES)
-  return bytes
 }

@@ -8,12 +8,15 @@ const SMALL_BYTES = 64 * 1024
 /** Takes a frame that begins at `at` of `bytes`; `lent` bytes are overwritten by the next read. */
 export type TakeFrame = (bytes: Buffer, view: DataView, at: number, lent: boolean) => void
 
+/** What all connections of the process read into, one after the other: an idle one has no buffer. */
+const small = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+const smallView = viewOf(small)
+
 /** Bytes of a socket → frames. `buffer()` and `read()` are the two halves of the `onread` option of a socket. */
 export class Inbox {
   readonly #take: TakeFrame
-  readonly #small = Buffer.allocUnsafeSlow(BUFFER_BYTES)
-  readonly #view = viewOf(this.#small)
-  #held = 0
+  /** The start of a frame that is not whole yet, kept from the reads of the others. */
+  #rest: Buffer | null = null
   #big: Buffer | null = null
   #filled = 0
 
@@ -24,27 +27,27 @@ export class Inbox {
   /** Where the next read goes. */
   buffer(): Buffer {
     if (this.#big !== null) return this.#big.subarray(this.#filled)
-    return this.#held === 0 ? this.#small : this.#small.subarray(this.#held)
+    return this.#rest === null ? small : small.subarray(this.#rest.length)
   }
 
   /** Takes note of `count` bytes that were read there. */
   read(count: number): void {
-    if (this.#big === null) return this.#walk(this.#held + count)
+    if (this.#big === null) return this.#walk((this.#rest?.copy(small) ?? 0) + count)
     this.#filled += count
     if (this.#filled < this.#big.length) return
     const big = this.#big
     this.#big = null
-    this.#held = 0
     this.#take(big, viewOf(big), 0, false)
   }
 
   #walk(end: number): void {
     let at = 0
+    this.#rest = null
     while (end - at >= HEADER_BYTES) {
-      const length = frameBytes(this.#view.getUint32(at + LENGTH_AT, true))
+      const length = frameBytes(smallView.getUint32(at + LENGTH_AT, true))
       if (length > SMALL_BYTES) {
         const big = Buffer.allocUnsafeSlow(length)
-        const there = this.#small.copy(big, 0, at, Math.min(end, at + length))
+        const there = small.copy(big, 0, at, Math.min(end, at + length))
         at += there
         if (there < length) {
           this.#big = big
@@ -53,12 +56,11 @@ export class Inbox {
         }
         this.#take(big, viewOf(big), 0, false)
       } else if (end - at >= length) {
-        this.#take(this.#small, this.#view, at, true)
+        this.#take(small, smallView, at, true)
         at += length
       } else break
     }
-    if (at > 0 && at < end) this.#small.copyWithin(0, at, end)
-    this.#held = end - at
+    if (at < end) this.#rest = Buffer.from(small.subarray(at, end))
   }
 }
 

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import { Packr, RESERVE_START_SPACE, REUSE_BUFFER_MODE } from 'msgpackr'
-import { HEADER_BYTES, KIND_AT, LENGTH_AT, NODE_AT, SLOT_AT } from './frame.js'
+import { frameBytes, HEADER_BYTES, KIND_AT, LENGTH_AT, NODE_AT, SLOT_AT } from './frame.js'
 
 /** A batch this long does not wait for the end of the tick: the other processes begin to work on it. */
 const FLUSH_BYTES = 16 * 1024
@@ -9,14 +9,20 @@ const ARENA_BYTES = 256 * 1024
 /** Unwritten bytes above which a sender of one-way calls waits. */
 const FULL_BYTES = 1024 * 1024
 
+const NO_BYTES = Buffer.alloc(0)
+
+const packr = new Packr({ useRecords: false })
+/** The arena that msgpackr encodes into: it has one target in a process, whatever the number of its instances. */
+let target: Buffer | null = null
+
 /** What msgpackr returns with `REUSE_BUFFER_MODE`: its own buffer, with the place of the value. */
 type Packed = Buffer & { start: number; end: number; dataView: DataView }
 
 /** Frames → bytes, one write a batch. msgpackr's buffer is the batch: a value is encoded in place behind its header. */
 export class Outbox {
   readonly #socket: Socket
-  readonly #packr = new Packr({ useRecords: false })
-  #arena: Buffer
+  /** Comes with the first frame: a connection that sends nothing has none. */
+  #arena: Buffer = NO_BYTES
   #from = 0
   #to = 0
   #scheduled = false
@@ -24,22 +30,22 @@ export class Outbox {
 
   constructor(socket: Socket) {
     this.#socket = socket
-    this.#arena = Buffer.allocUnsafeSlow(ARENA_BYTES)
-    this.#packr.useBuffer(this.#arena)
   }
 
   get full(): boolean {
     return this.#socket.writableLength > FULL_BYTES
   }
 
-  /** Appends a frame; it leaves with the batch at the end of the tick. */
+  /** Appends a frame, with the shares in the second byte of `kind`; it leaves with the batch at the end of the tick. */
   add(kind: number, callback: number, node: number, slot: number, value: unknown): void {
-    const packed = this.#packr.pack(value, RESERVE_START_SPACE | REUSE_BUFFER_MODE | HEADER_BYTES) as Packed
+    if (target !== this.#arena) this.#aim()
+    const packed = packr.pack(value, RESERVE_START_SPACE | REUSE_BUFFER_MODE | HEADER_BYTES) as Packed
     const { start, end, dataView } = packed
     if (packed !== this.#arena) {
       // msgpackr has moved to new memory, because the value did not fit.
       this.#write()
       this.#arena = packed
+      target = packed
       this.#from = start
     }
     dataView.setUint32(start + LENGTH_AT, end - start - HEADER_BYTES, true)
@@ -61,12 +67,20 @@ export class Outbox {
     this.#write()
     if (this.#socket.writableLength === 0) {
       // All of it is in the kernel: the memory, still warm in the cache, takes the next batch.
-      this.#packr.useBuffer(this.#arena)
       this.#from = 0
+      if (target === this.#arena) packr.useBuffer(this.#arena)
     } else {
       this.#from = (this.#to + 7) & ~7
     }
     this.#to = this.#from
+  }
+
+  /** Has msgpackr go on where the batch of this connection ends. */
+  #aim(): void {
+    if (this.#arena === NO_BYTES) this.#arena = Buffer.allocUnsafeSlow(ARENA_BYTES)
+    packr.useBuffer(this.#arena)
+    packr.position = this.#to
+    target = this.#arena
   }
 
   #write(): void {
@@ -76,4 +90,17 @@ export class Outbox {
     // The padding of a frame that ends with its buffer.
     if (padded > this.#arena.length) this.#socket.write(Buffer.alloc(padded - this.#arena.length))
   }
+}
+
+/** A frame for nobody's batch: one that is sent once in the life of a connection. */
+export function rareFrame(kind: number, slot: number, value: unknown): Buffer {
+  // msgpackr encodes it behind the batch under way, whose connection must then set the place right again.
+  target = null
+  const payload = packr.pack(value)
+  const bytes = Buffer.alloc(frameBytes(payload.length))
+  bytes.writeUInt32LE(payload.length, LENGTH_AT)
+  bytes.writeUInt8(kind, KIND_AT)
+  bytes.writeUInt32LE(slot, SLOT_AT)
+  payload.copy(bytes, HEADER_BYTES)
+  return bytes
 }

@@ -1,0 +1,29 @@
+import { median } from '../statistics.js'
+import type { Curve, CurveFigure, Point, Sample, Series } from './curve.js'
+
+/** All samples of a run, asked by curve, point, series and figure. */
+export class Samples {
+  readonly #samples: readonly Sample[]
+
+  constructor(samples: readonly Sample[]) {
+    this.#samples = samples
+  }
+
+  /** The figure in the rounds that went well. */
+  values(curve: Curve, point: Point, { peer, transport }: Series, { key }: CurveFigure): number[] {
+    return this.#samples
+      .filter((one) => one.curve === curve.name && one.point === point.label)
+      .filter((one) => one.peer === peer && one.transport === transport)
+      .flatMap((one) => one.figures[key] ?? [])
+  }
+
+  /** Its median; `null` when there is none. */
+  middle(curve: Curve, point: Point, series: Series, figure: CurveFigure): number | null {
+    const values = this.values(curve, point, series, figure)
+    return values.length === 0 ? null : median(values)
+  }
+
+  get failed(): Sample[] {
+    return this.#samples.filter((one) => one.error !== null)
+  }
+}
