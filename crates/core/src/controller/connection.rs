@@ -65,7 +65,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
                 hub.depart(&peer, error.code, !hears_why);
                 hub.settle();
                 if hears_why {
-                    handshake::refuse(&peer.stream, &error).await;
+                    Box::pin(handshake::refuse(&peer.stream, &error)).await;
                     let _ = peer.stream.shutdown(std::net::Shutdown::Both);
                 }
                 return;

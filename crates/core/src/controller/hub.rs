@@ -92,12 +92,13 @@ impl Hub {
         let stream = Rc::new(stream);
         let Some(visit) = self.let_in(&stream) else { return };
         let Some(stranger) = self.add_stranger(&stream) else { return };
-        // Before TLS, which costs more than it gives away.
-        tokio::time::sleep(handshake::Guesses::hold(&visit)).await;
-        let shaking = async {
+        // Boxed, as what follows in places: its kilobytes are not to be kept for the life of the connection.
+        let shaking = Box::pin(async {
+            // Before TLS, which costs more than it gives away.
+            tokio::time::sleep(handshake::Guesses::hold(&visit)).await;
             panics::may_happen(Place::Handshake);
             handshake::server(&stream, &secret, self.options.handshake_timeout, &visit).await
-        };
+        });
         let shaken = panics::catch(shaking).await.unwrap_or_else(|| Err(panics::error()));
         self.strangers.borrow_mut().retain(|(id, _)| *id != stranger);
         let accepted = match shaken {
@@ -107,7 +108,7 @@ impl Hub {
                 return self.publish();
             }
         };
-        self.probe_holder(&accepted).await;
+        Box::pin(self.probe_holder(&accepted)).await;
         let is_same_user = stream.peer_uid().is_ok_and(|uid| uid == Some(own_uid()));
         let is_local = is_same_user || matches!(*secret, Secret::Cookie(_));
         let admitted = self.admit(accepted, &stream, is_local, is_own);
@@ -121,7 +122,7 @@ impl Hub {
             }
             Err(error) => {
                 tracing::info!(%error, "refused a node");
-                handshake::refuse(&stream, &error).await;
+                Box::pin(handshake::refuse(&stream, &error)).await;
             }
         }
     }
