@@ -1,6 +1,7 @@
 /** A run in a process of its own, which has few rights and does not outlive this one. */
 import type { ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import type * as Files from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -10,7 +11,7 @@ import { runnerText } from './runner-text.js'
 const MIB = 1024 * 1024
 
 /** Loaded with the first such run. */
-const files = (): typeof import('node:fs/promises') => process.getBuiltinModule('node:fs/promises')
+const files = (): typeof Files => process.getBuiltinModule('node:fs/promises')
 
 /** How often the memory of a process is looked at. */
 const WATCH_MS = 100
@@ -96,7 +97,10 @@ class ProcessRun implements Run {
     clearTimeout(this.#timer)
     if (this.#backup !== null) clearTimeout(this.#backup)
     if (this.#watch !== null) clearInterval(this.#watch)
-    if (folder !== null) await files().rm(folder, { recursive: true, force: true }).catch(() => undefined)
+    if (folder !== null)
+      await files()
+        .rm(folder, { recursive: true, force: true })
+        .catch(() => undefined)
     this.#events.ended(this.#why ?? byItself(this.#limits))
   }
 
@@ -104,13 +108,15 @@ class ProcessRun implements Run {
   async #live(folder: string, request: Buffer): Promise<void> {
     const heapMib = Math.ceil(this.#limits.maxMemory / MIB)
     const flags = [permissionFlag, '--no-addons', '--no-warnings', `--max-old-space-size=${heapMib}`]
-    const child = process.getBuiltinModule('node:child_process').spawn('/bin/sh', ['-c', KEEPER, folder, process.execPath, ...flags, '-e', PROGRAM], {
-      cwd: folder,
-      env: environment(),
-      stdio: ['pipe', 'ignore', 'ignore', 'pipe'],
-      // A group of its own; and signals of a terminal are for us.
-      detached: true,
-    })
+    const child = process
+      .getBuiltinModule('node:child_process')
+      .spawn('/bin/sh', ['-c', KEEPER, folder, process.execPath, ...flags, '-e', PROGRAM], {
+        cwd: folder,
+        env: environment(),
+        stdio: ['pipe', 'ignore', 'ignore', 'pipe'],
+        // A group of its own; and signals of a terminal are for us.
+        detached: true,
+      })
     this.#child = child
     const ended = new Promise<void>((resolve, reject) => {
       child.once('error', reject)

@@ -3,17 +3,46 @@ import { decodeFrom } from '../payload/decode.js'
 import type { NativeNode } from './binding.cjs'
 import { type Extension, Flag, HEADER_BYTES, padded, readExtension } from './frame.js'
 
-/** The buffer that arriving frames are handed over in, used again for every batch, and the values of its frames. */
-export class Completion {
+/** Memory for one drain, and the same as 32-bit words: headers are read through these. */
+interface Memory {
   readonly buffer: Buffer
-  /** The same memory as 32-bit words: headers are read through it. */
   readonly words: Uint32Array
+}
+
+const NOTHING: Memory = { buffer: Buffer.alloc(0), words: new Uint32Array(0) }
+
+/** Of the links of this thread that are not in a drain: as a rule one drains at a time, and all use the same. */
+const spare: Memory[] = []
+
+/** The buffer that arriving frames are handed over in, and the values of its frames. It is there during a drain only. */
+export class Completion {
   readonly #native: Pick<NativeNode, 'takeBig'>
+  readonly #bytes: number
+  #memory: Memory = NOTHING
 
   constructor(native: Pick<NativeNode, 'takeBig'>, bytes: number) {
     this.#native = native
-    this.buffer = Buffer.allocUnsafeSlow(bytes)
-    this.words = new Uint32Array(this.buffer.buffer)
+    this.#bytes = bytes
+  }
+
+  get buffer(): Buffer {
+    return this.#memory.buffer
+  }
+
+  get words(): Uint32Array {
+    return this.#memory.words
+  }
+
+  /** A drain begins. */
+  open(): void {
+    const kept = spare.pop()
+    this.#memory = kept?.buffer.length === this.#bytes ? kept : memory(this.#bytes)
+  }
+
+  /** A drain has ended: what it gave is not looked at any more. */
+  close(): void {
+    if (spare.length < MOST_SPARE) spare.push(this.#memory)
+    this.#memory = NOTHING
   }
 
   /**
@@ -47,3 +76,11 @@ export class Completion {
     return extensionBytes === 0 ? null : readExtension(this.words, word + 6, extensionBytes)
   }
 }
+
+function memory(bytes: number): Memory {
+  const buffer = Buffer.allocUnsafeSlow(bytes)
+  return { buffer, words: new Uint32Array(buffer.buffer) }
+}
+
+/** A drain inside another one, as between links in memory, needs a second. */
+const MOST_SPARE = 2

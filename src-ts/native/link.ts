@@ -177,6 +177,7 @@ export class NativeLink implements Link {
     this.#draining = true
     this.#submission.hold()
     const started = performance.now()
+    this.#completion.open()
     try {
       for (;;) {
         const drained = this.#native.drain(this.#completion.buffer)
@@ -190,6 +191,7 @@ export class NativeLink implements Link {
         }
       }
     } finally {
+      this.#completion.close()
       this.#draining = false
       this.#submission.release()
     }
