@@ -102,7 +102,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
 
   /** The reader shall have no more: what is here is dropped, and the next it sees is `reason`. */
   abort(reason: unknown): void {
-    if (this.#isDrained) return
+    if (this.#isDrained()) return
     this.#drop()
     this.#ended = true
     this.#error = { reason }
@@ -111,7 +111,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
 
   /** Has `drained` called once no items will come and none is here: now, or when the last has been taken. */
   whenDrained(drained: () => void): void {
-    if (this.#isDrained) drained()
+    if (this.#isDrained()) drained()
     else this.#onDrained = drained
   }
 
@@ -150,7 +150,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
     await this.return()
   }
 
-  get #isDrained(): boolean {
+  #isDrained(): boolean {
     return this.#ended && this.#head === this.#frames.length
   }
 
@@ -197,7 +197,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
   }
 
   #drained(): void {
-    if (this.#onDrained === null || !this.#isDrained) return
+    if (this.#onDrained === null || !this.#isDrained()) return
     this.#onDrained()
     this.#onDrained = null
   }
