@@ -70,26 +70,16 @@ export class Outgoing {
     if (!this.#submission.isFree) {
       return this.#whenFree(name, timeoutMs, signal, (leftMs) => this.request(name, args, node, leftMs, signal, key))
     }
-    return new Promise((resolve, reject) => {
-      const slot = this.pending.take(name, resolve, reject)
-      this.#made++
-      const generation = this.pending.generation(slot)
-      const failure = this.#submission.append(
-        Kind.Request,
-        0,
-        node,
-        slot,
-        generation,
-        method.id,
-        args,
-        timeoutMs,
-        'args',
-        key,
-      )
-      if (failure === FULL) resolve(this.#requestLater(slot, name, args, node, timeoutMs, signal, key))
-      else if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
-      else if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
-    })
+    const answer = new Promise(capture)
+    const slot = this.pending.take(name, newResolve, newReject)
+    this.#made++
+    const generation = this.pending.generation(slot)
+    const { id } = method
+    const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, id, args, timeoutMs, 'args', key)
+    if (failure === FULL) return this.#requestLater(slot, name, args, node, timeoutMs, signal, key)
+    if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
+    else if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
+    return answer
   }
 
   post(name: string, args: readonly unknown[], node: number): Promise<void> {
@@ -405,3 +395,14 @@ const MESSAGE = 'the message'
 
 /** What errors call a transferred function. */
 const TRANSFER = 'transferAndCall'
+
+type Settle = (value: unknown) => void
+
+/** Both ends of the newest promise: a function of its own for each would cost a closure a call. */
+let newResolve: Settle = () => {}
+let newReject: Settle = () => {}
+
+function capture(resolve: Settle, reject: Settle): void {
+  newResolve = resolve
+  newReject = reject
+}

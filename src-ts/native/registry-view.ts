@@ -111,6 +111,7 @@ export class RegistryView {
     const changes: RegistryChanges = { joined: [], left: [], added: [], removed: [] }
     this.#byIndex.forEach((_node, index) => this.#leave(index, changes))
     this.#byIndex.length = 0
+    this.#byName.clear()
     this.names.clear()
     this.#methods.clear()
     this.#methodsById.clear()
