@@ -35,6 +35,9 @@ const values: Record<string, unknown> = {
   'cyrillic of 16': ['шестнадцать букв'],
   'object of 1 KiB': [record(7)],
   '100 points': [Array.from({ length: 100 }, (_, i) => ({ x: i, y: i * 1.5 }))],
+  // More than the decoder remembers: names that are met once.
+  '4000 names': [Array.from({ length: 4000 }, (_, i) => `node-${i * 7919}`)],
+  '100 small ints': [Array.from({ length: 100 }, (_, i) => i * 7)],
   '1000 doubles': [Array.from({ length: 1000 }, (_, i) => i + 0.5)],
   'buffer of 1 KiB': [Buffer.alloc(1024, 7)],
   'date and map': [new Date(1_700_000_000_123), new Map([['a', 1]])],

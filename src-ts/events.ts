@@ -80,6 +80,11 @@ export class Listeners {
     if (index >= 0) list?.splice(index, 1)
   }
 
+  /** Whether anybody would hear of such an event now. */
+  hears(event: keyof GlobalEvents): boolean {
+    return this.#iterators.size > 0 || (this.#lists.get(event)?.length ?? 0) > 0
+  }
+
   emit<Event extends keyof GlobalEvents>(event: Event, ...args: GlobalEvents[Event]): void {
     const list = this.#lists.get(event)
     for (const { listener, once } of list === undefined ? [] : [...list]) {

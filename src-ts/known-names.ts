@@ -35,7 +35,7 @@ export class KnownNames {
 
   /** Looks again for what is waited for. */
   changed(): void {
-    for (const check of [...this.#waiting]) check()
+    if (this.#waiting.size > 0) for (const check of [...this.#waiting]) check()
   }
 
   /** `waitProcess()`. */

@@ -39,6 +39,11 @@ export function completeLogger(option: Logger | null | undefined, level: string 
   return { debug: method('debug', 0), info: method('info', 1), warn: method('warn', 2), error: method('error', 3) }
 }
 
+/** Whether a method is one that does nothing: what is told to it need not be made. */
+export function isSilent(method: LogMethod): boolean {
+  return method === nothing
+}
+
 function nothing(): void {}
 
 function asWarning(_fields: Readonly<Record<string, unknown>>, message: string): void {

@@ -8,7 +8,7 @@ import {
   type GlobalEvents,
   Listeners,
 } from './events.js'
-import type { Logger } from './logger.js'
+import { isSilent, type Logger } from './logger.js'
 import type { RegistryChanges } from './native/link-types.js'
 
 /** Hears of one event. */
@@ -53,10 +53,20 @@ export class News {
   /** Tells which nodes and callbacks came and went; the own process is left out. */
   tellChanges(change: RegistryChanges): void {
     const own = this.#processName
-    for (const node of change.joined) if (node !== own) this.tell('nodeJoined', node)
-    for (const [node, name] of change.added) if (node !== own) this.tell('callbackAdded', node, name)
-    for (const [node, name] of change.removed) if (node !== own) this.tell('callbackRemoved', node, name)
-    for (const node of change.left) if (node !== own) this.tell('nodeLeft', node)
+    const { joined, added, removed, left } = change
+    // Thousands join at once, and most often nobody listens.
+    if (this.#isHeard('nodeJoined')) for (const node of joined) if (node !== own) this.tell('nodeJoined', node)
+    if (this.#isHeard('callbackAdded')) {
+      for (const [node, name] of added) if (node !== own) this.tell('callbackAdded', node, name)
+    }
+    if (this.#isHeard('callbackRemoved')) {
+      for (const [node, name] of removed) if (node !== own) this.tell('callbackRemoved', node, name)
+    }
+    if (this.#isHeard('nodeLeft')) for (const node of left) if (node !== own) this.tell('nodeLeft', node)
+  }
+
+  #isHeard(event: keyof GlobalEvents): boolean {
+    return this.#listeners.hears(event) || !isSilent(this.#log.debug)
   }
 
   /** Nothing more will be told. */

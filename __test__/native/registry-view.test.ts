@@ -208,6 +208,31 @@ class Model {
   }
 }
 
+test('a node is the set of the names of its callbacks, as long as it is known', (t) => {
+  const view = pair()
+  const b = view.nodes.get('b') as ReadonlySet<string>
+  view.apply(change({ names: [[8, 'g']], exposes: [[2, [8]]] }))
+  t.deepEqual([b.size, [...b], [...b.keys()], [...b.values()]], [2, ['f', 'g'], ['f', 'g'], ['f', 'g']])
+  t.deepEqual([...b.entries()][1], ['g', 'g'])
+  const told: unknown[] = []
+  b.forEach((name, again, set) => told.push([name, again, set === b]))
+  t.deepEqual(told, [
+    ['f', 'f', true],
+    ['g', 'g', true],
+  ])
+  t.true(b.has('g'))
+  t.false(b.has('h'))
+})
+
+test('an index that is no number names no property of the view', (t) => {
+  const view = pair()
+  for (const index of ['length', '__proto__', -1, 1.5, 2 ** 40, null] as unknown as number[]) {
+    view.apply(change({ joined: [[index, 'odd']], exposes: [[index, [7]]], withdraws: [[index, [7]]], left: [index] }))
+    t.is(view.nodes.has('odd'), false)
+  }
+  t.deepEqual(view.clear().left, ['b'])
+})
+
 test('after any changes the view is what the controller knows', (t) => {
   const step = fc.tuple(
     fc.constantFrom('join', 'leave', 'expose', 'expose', 'withdraw'),
@@ -237,6 +262,15 @@ test('after any changes the view is what the controller knows', (t) => {
           const exposers = model.exposers(callback)
           t.is(view.method(callback)?.others ?? 0, exposers.filter((index) => index !== 1).length)
           if (exposers.length > 0) t.is(view.method(callback)?.id, model.id(callback))
+          const { names, indexes } = view.receivers(callback)
+          t.deepEqual(
+            indexes.toSorted(),
+            exposers.filter((index) => index !== 1),
+          )
+          t.deepEqual(
+            names,
+            indexes.map((index) => view.nodeName(index)),
+          )
         }
       }
     }),

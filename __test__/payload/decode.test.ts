@@ -321,6 +321,62 @@ test('strings of every length and width come back', (t) => {
   }
 })
 
+test('short strings come back as often as they are sent, among others of the same place', (t) => {
+  const texts = Array.from({ length: 3000 }, (_, at) => `name ${at}`)
+  for (let round = 0; round < 4; round++) {
+    t.deepEqual(roundTrip(texts), texts)
+    t.deepEqual(
+      roundTrip(texts.map((text) => ({ [text]: text }))),
+      texts.map((text) => ({ [text]: text })),
+    )
+    // One slot for both, as they have the same length, first, middle and last byte.
+    t.deepEqual(roundTrip(['ab-cd-ef', 'aB-cd-Ef', 'aB-cd-Ef', 'ab-cd-ef']), [
+      'ab-cd-ef',
+      'aB-cd-Ef',
+      'aB-cd-Ef',
+      'ab-cd-ef',
+    ])
+    t.deepEqual(Object.keys(roundTrip({ toString: 'toString', valueOf: 1 })), ['toString', 'valueOf'])
+  }
+})
+
+test('long arrays that begin with numbers come back, whatever follows', (t) => {
+  const edges = [
+    0,
+    1,
+    0x7f,
+    0x80,
+    0xff,
+    0x100,
+    0xffff,
+    0x10000,
+    2 ** 31 - 1,
+    2 ** 31,
+    2 ** 32 - 1,
+    2 ** 32,
+    -1,
+    -0,
+    1.5,
+  ]
+  for (const other of [...edges, Number.NaN, undefined, null, 'text', [1], 2n, new Date(0)]) {
+    for (const at of [0, 1, 15, 31]) {
+      const sent: unknown[] = Array.from({ length: 32 }, (_, index) => edges[index % 9])
+      sent[at] = other
+      t.deepEqual(roundTrip(sent), sent)
+      delete sent[at]
+      t.false(at in roundTrip(sent))
+    }
+  }
+})
+
+test('a long array of numbers that is cut is refused, wherever', (t) => {
+  const numbers = Array.from({ length: 40 }, (_, at) => 2 ** (at % 32))
+  const end = encodeInto(numbers, target, 0, 1000, 'value')
+  for (let cut = 0; cut < end; cut++) {
+    t.throws(() => decodeFrom(target, 0, cut, null), { instanceOf: SerializationError })
+  }
+})
+
 const leaf = fc.oneof(
   fc.anything({ withBigInt: true, withTypedArray: true, maxDepth: 0 }),
   fc.string({ unit: 'binary' }),

@@ -46,6 +46,46 @@ test('credit is given as items are taken, not as they arrive', (t) => {
   t.deepEqual(credits, [WINDOW_ITEMS + WINDOW_ITEMS / 4])
 })
 
+test('the item that earns credit is counted in before it is handed out, wherever frames begin', async (t) => {
+  const inflow = new Inflow(() => t.fail())
+  const [a, b] = [lane(), lane()]
+  const frame = (length: number): number[] => Array(length).fill(0)
+  let [sentA, sentB] = [0, 0]
+  let [takenA, takenB] = [0, 0]
+  for (const [ofA, ofB] of [
+    [1, 255],
+    [254, 1],
+    [300, 3],
+    [2, 400],
+  ] as const) {
+    inflow.push(a.lane, sentA, frame(ofA), 1, false)
+    inflow.push(b.lane, sentB, frame(ofB), 1, false)
+    sentA += ofA
+    sentB += ofB
+  }
+  const due = (taken: number): number => Math.floor(taken / (WINDOW_ITEMS / 4))
+  for (const [ofA, ofB] of [
+    [1, 255],
+    [254, 1],
+    [300, 3],
+    [2, 400],
+  ] as const) {
+    for (let at = 0; at < ofA; at++) {
+      t.is(at % 2 === 0 ? inflow.take() : (await inflow.next()).value, 0)
+      t.is(a.credits.length, due(++takenA))
+    }
+    for (let at = 0; at < ofB; at++) {
+      t.is(at % 2 === 0 ? inflow.take() : (await inflow.next()).value, 0)
+      t.is(b.credits.length, due(++takenB))
+    }
+  }
+  t.is(inflow.take(), EMPTY)
+  t.deepEqual(
+    a.credits,
+    [1, 2].map((times) => WINDOW_ITEMS + (times * WINDOW_ITEMS) / 4),
+  )
+})
+
 test('many bytes and a large item earn their credit at once', (t) => {
   const inflow = new Inflow(() => t.fail())
   const { lane: sender, credits } = lane()

@@ -100,6 +100,39 @@ test('a source that ends is sent whole, in frames', async (t) => {
   }
 })
 
+test('a source that answers at once is asked for many items in one go, and stopped in the same way', async (t) => {
+  let [runs, inside] = [0, false]
+  const seen: boolean[] = []
+  function* source(): Generator<number> {
+    try {
+      for (let at = 0; ; at++) {
+        seen.push(inside)
+        yield at
+      }
+    } finally {
+      seen.push(inside)
+    }
+  }
+  const outflow = new Outflow(source(), false, (run) => {
+    runs++
+    inside = true
+    try {
+      return run()
+    } finally {
+      inside = false
+    }
+  })
+  outflow.add(new FakePort())
+  const running = outflow.run()
+  await turns()
+  t.is(outflow.taken, WINDOW_ITEMS)
+  t.true(runs < 20, `${runs} runs`)
+  outflow.stop()
+  await running
+  t.is(seen.length, WINDOW_ITEMS + 1)
+  t.true(seen.every(Boolean))
+})
+
 test('the slowest receiver holds the source back', async (t) => {
   const outflow = new Outflow(count(), false)
   const [fast, slow] = [new FakePort(), new FakePort()]

@@ -166,7 +166,7 @@ class Gathering {
     this.#states[at] = ANSWERED
     this.#outcomes[at] = value
     this.#answered++
-    if (this.#answered === this.#enough || this.#ended === this.#names.length) this.#finish()
+    if (this.#answered === this.#enough() || this.#ended() === this.#names.length) this.#finish()
   }
 
   failed(at: number, error: unknown): void {
@@ -179,7 +179,7 @@ class Gathering {
     this.#outcomes[at] = error
     this.#failed++
     const canStill = this.#names.length - this.#failed
-    if (canStill < this.#plan.minReplies || this.#ended === this.#names.length) this.#finish()
+    if (canStill < this.#plan.minReplies || this.#ended() === this.#names.length) this.#finish()
   }
 
   /** Both ends of the node at this place, for a promise. */
@@ -195,11 +195,11 @@ class Gathering {
     this.#reject(reason)
   }
 
-  get #ended(): number {
+  #ended(): number {
     return this.#answered + this.#failed
   }
 
-  get #enough(): number {
+  #enough(): number {
     return this.#plan.minReplies > 0 ? this.#plan.minReplies : this.#names.length
   }
 
@@ -207,7 +207,7 @@ class Gathering {
     this.#isOver = true
     this.#over()
     if (this.#plan.settled) this.#resolve(this.#record(ANSWERED | FAILED, settledResult))
-    else if (this.#answered >= this.#enough) this.#resolve(this.#record(ANSWERED, same))
+    else if (this.#answered >= this.#enough()) this.#resolve(this.#record(ANSWERED, same))
     else this.#reject(this.#error())
   }
 

@@ -28,6 +28,7 @@ import {
   planFg,
   planStream,
   type ResultOf,
+  saysNothingElse,
   type StreamOptions,
   type StreamPlan,
 } from './modifiers.js'
@@ -346,10 +347,4 @@ export class Call<R> implements PromiseLike<Awaited<R>> {
     if (chain === null) return send(method, args, timeoutMs)
     return runOutgoing(chain, { method, args, node, kind, signal, timeoutMs }, this.#source, send)
   }
-}
-
-/** Whether these options of BG are `{ returnResult: false }` alone: the shape of a flood of one-way calls. */
-function saysNothingElse(options: BgWithoutResultOptions): boolean {
-  for (const name in options) if (name !== 'returnResult') return false
-  return true
 }

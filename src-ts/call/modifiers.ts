@@ -274,6 +274,7 @@ export function planBroadcast(
   options: BroadcastOptions | BroadcastSettledOptions | BroadcastWithoutResultOptions | undefined,
 ): BroadcastPlan | null {
   if (options === undefined) return null
+  if (options?.returnResult === true && saysNothingElse(options)) return RESULTS_OF_ALL
   const given: Partial<Omit<BroadcastOptions, 'returnResult' | 'settled'>> = options ?? {}
   if (options?.returnResult === true) {
     const names = ['returnResult', 'settled', 'minReplies', 'timeout', 'eta', 'signal', 'retry', 'idempotent']
@@ -303,6 +304,25 @@ export function planBroadcast(
     minReplies: minReplies ?? 0,
   }
 }
+
+/** Whether these options are `returnResult` alone: the shape of a flood of calls, whose options are not checked one by one. */
+export function saysNothingElse(options: { readonly returnResult?: boolean | undefined }): boolean {
+  for (const name in options) if (name !== 'returnResult') return false
+  return true
+}
+
+/** What BROADCAST does with `{ returnResult: true }`. */
+const RESULTS_OF_ALL: BroadcastPlan = Object.freeze({
+  timeoutMs: null,
+  signal: undefined,
+  retry: null,
+  idempotent: false,
+  node: null,
+  eta: 0,
+  returnResult: true,
+  settled: false,
+  minReplies: 0,
+})
 
 /** Returns `signal` if it is one. */
 export function checkSignal(signal: AbortSignal | null | undefined): AbortSignal | undefined {

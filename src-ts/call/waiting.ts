@@ -1,7 +1,7 @@
 /** What a call needs before it is sent: its Global, its moment, the nodes it goes to, the signals that end it. */
 import type { Clock } from '../clock.js'
 import { callTimeout, errorFromWire, WireCode } from '../errors.js'
-import type { Link } from '../native/link-types.js'
+import type { Link, Receivers } from '../native/link-types.js'
 import { unknownMethod } from '../native/refusals.js'
 import { type CancelSignal, startTimer, waitUntil } from '../timer.js'
 import type { Cancellation } from './async-result.js'
@@ -66,12 +66,6 @@ export function indexOf(link: Link, method: string, node: string | null): number
   return index
 }
 
-/** The nodes that a broadcast or a stream goes to, by name and by index, in the order in which this node learnt of them. */
-interface Receivers {
-  readonly names: string[]
-  readonly indexes: number[]
-}
-
 /**
  * All other nodes that have a callback.
  * @throws {UnableToFindCandidateError} There are none.
@@ -79,6 +73,8 @@ interface Receivers {
 export function receivers(link: Link, method: string): Receivers {
   const own = link.nodeIndex
   if (own === 0) throw errorFromWire(WireCode.ConnectionLost, { method, executed: 'no' })
+  const known = link.receivers?.(method)
+  if (known !== undefined && known.names.length > 0) return known
   const names: string[] = []
   const indexes: number[] = []
   let ownName = ''

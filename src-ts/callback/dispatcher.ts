@@ -264,7 +264,7 @@ export class Dispatcher implements Inbound {
 
   /** Resolves when nothing runs any more, or after `timeoutMs`. */
   idle(timeoutMs: number): Promise<void> {
-    if (this.#isIdle) return Promise.resolve()
+    if (this.#isIdle()) return Promise.resolve()
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer)
@@ -408,12 +408,12 @@ export class Dispatcher implements Inbound {
     this.#wakeIdle()
   }
 
-  get #isIdle(): boolean {
+  #isIdle(): boolean {
     return this.#running.size === 0 && this.#starting === 0
   }
 
   #wakeIdle(): void {
-    if (this.#isIdle) for (const done of [...this.#idle]) done()
+    if (this.#isIdle()) for (const done of [...this.#idle]) done()
   }
 }
 

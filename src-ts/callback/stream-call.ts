@@ -66,12 +66,17 @@ export class StreamCall {
   async #yield(context: CallContext, fn: AnyFunction, args: readonly unknown[]): Promise<void> {
     const made = runInContext(context, fn, args) as Iterator<unknown> | AsyncIterator<unknown>
     const isAsync = Symbol.asyncIterator in made
-    const next = (): unknown => made.next()
-    const end = (): unknown => made.return?.()
-    const within = isAsync ? runAsyncInContext : runInContext
-    const source = { next: () => within(context, next, []), return: () => within(context, end, []) }
     // What runs elsewhere has its context there.
-    this.#outflow = new Outflow((made instanceof Inflow ? made : source) as Iterator<unknown>, isAsync)
+    if (made instanceof Inflow) this.#outflow = new Outflow(made, true)
+    else if (isAsync) {
+      const next = (): unknown => made.next()
+      const end = (): unknown => made.return?.()
+      const within = (run: () => unknown): unknown => runAsyncInContext(context, run, [])
+      const source = { next: () => within(next), return: () => within(end) }
+      this.#outflow = new Outflow(source as AsyncIterator<unknown>, true)
+    } else {
+      this.#outflow = new Outflow(made, false, <Result>(run: () => Result) => runInContext(context, run, []) as Result)
+    }
     this.#outLane = this.#outflow.add(this.#port)
     try {
       await this.#outflow.run()

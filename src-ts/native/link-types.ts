@@ -89,6 +89,12 @@ export interface ControllerStats {
 /** What of {@link NodeStats} its link knows. */
 export type LinkStats = Omit<NodeStats, 'tasks'>
 
+/** The nodes that a broadcast or a stream goes to, by name and by index, in the order in which this node learnt of them. */
+export interface Receivers {
+  readonly names: readonly string[]
+  readonly indexes: readonly number[]
+}
+
 /** A node's connection as JavaScript sees it. Errors arrive as ready {@link DaffiError}s. */
 export interface Link {
   /** 0 while not connected. */
@@ -96,6 +102,8 @@ export interface Link {
   /** Node name to callback names, the own node included. */
   nodes(): ReadonlyMap<string, ReadonlySet<string>>
   indexOf(node: string): number | undefined
+  /** All other nodes that have a callback, where the link has them at hand. */
+  receivers?(method: string): Receivers
   /**
    * Sends a call. Never throws: it rejects.
    *

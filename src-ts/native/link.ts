@@ -15,7 +15,17 @@ import { Completion } from './completion.js'
 import { type Deferred, DONE, defer } from './deferred.js'
 import { Exposed } from './exposed.js'
 import { Flag, HEADER_BYTES, Kind, padded } from './frame.js'
-import type { Inbound, Link, LinkEvents, LinkOptions, LinkStats, OpenStream, Respond, Serve } from './link-types.js'
+import type {
+  Inbound,
+  Link,
+  LinkEvents,
+  LinkOptions,
+  LinkStats,
+  OpenStream,
+  Receivers,
+  Respond,
+  Serve,
+} from './link-types.js'
 import { Outgoing } from './outgoing.js'
 import type { PendingCalls } from './pending.js'
 import { addressOf, detailOf, ownLack, remoteError } from './refusals.js'
@@ -79,6 +89,10 @@ export class NativeLink implements Link {
 
   indexOf(node: string): number | undefined {
     return this.#registry.indexOf(node)
+  }
+
+  receivers(method: string): Receivers {
+    return this.#registry.receivers(method)
   }
 
   request(

@@ -66,30 +66,20 @@ export class Outgoing {
     if (method === undefined || (method.others === 0 && node === 0))
       return Promise.reject(this.#noCandidate(name, node))
     if (signal?.aborted) return Promise.reject(signal.reason)
-    if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#maxPending))
+    if (this.#isFull()) return Promise.reject(tooManyCalls(name, this.#maxPending))
     if (!this.#submission.isFree) {
       return this.#whenFree(name, timeoutMs, signal, (leftMs) => this.request(name, args, node, leftMs, signal, key))
     }
-    return new Promise((resolve, reject) => {
-      const slot = this.pending.take(name, resolve, reject)
-      this.#made++
-      const generation = this.pending.generation(slot)
-      const failure = this.#submission.append(
-        Kind.Request,
-        0,
-        node,
-        slot,
-        generation,
-        method.id,
-        args,
-        timeoutMs,
-        'args',
-        key,
-      )
-      if (failure === FULL) resolve(this.#requestLater(slot, name, args, node, timeoutMs, signal, key))
-      else if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
-      else if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
-    })
+    const answer = new Promise(capture)
+    const slot = this.pending.take(name, newResolve, newReject)
+    this.#made++
+    const generation = this.pending.generation(slot)
+    const { id } = method
+    const failure = this.#submission.append(Kind.Request, 0, node, slot, generation, id, args, timeoutMs, 'args', key)
+    if (failure === FULL) return this.#requestLater(slot, name, args, node, timeoutMs, signal, key)
+    if (failure !== undefined) this.pending.reject(slot, unsent(name, (failure as Failure).error))
+    else if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
+    return answer
   }
 
   post(name: string, args: readonly unknown[], node: number): Promise<void> {
@@ -97,7 +87,7 @@ export class Outgoing {
     if (method === undefined || (method.others === 0 && node === 0))
       return Promise.reject(this.#noCandidate(name, node))
     if (!this.#submission.isFree) {
-      if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#maxPending))
+      if (this.#isFull()) return Promise.reject(tooManyCalls(name, this.#maxPending))
       return this.#whenFree(name, 0, undefined, () => this.post(name, args, node))
     }
     const failure = this.#submission.append(Kind.Request, Flag.NoReply, node, 0, 0, method.id, args, 0, 'args')
@@ -234,7 +224,7 @@ export class Outgoing {
     const method = this.#registry.streamMethod(name, node)
     if (method === undefined || (method.others === 0 && node === 0)) throw this.#noCandidate(name, node)
     if (signal?.aborted) throw signal.reason
-    if (this.#isFull) throw tooManyCalls(name, this.#maxPending)
+    if (this.#isFull()) throw tooManyCalls(name, this.#maxPending)
     const again = (): Promise<OpenStream> => this.stream(name, args, node, hasSource, signal, events)
     if (!this.#submission.isFree) return await this.#whenFree(name, 0, signal, again)
     const outcome = defer<unknown>()
@@ -268,7 +258,7 @@ export class Outgoing {
 
   /** Pieces need a slot until the last has arrived, so this one is answered; the answer is not looked at. */
   #postBig(name: string, callback: number, args: readonly unknown[], node: number): Promise<void> {
-    if (this.#isFull) return Promise.reject(tooManyCalls(name, this.#maxPending))
+    if (this.#isFull()) return Promise.reject(tooManyCalls(name, this.#maxPending))
     const unheard = (): void => {}
     const slot = this.pending.take(name, unheard, unheard)
     const generation = this.pending.generation(slot)
@@ -311,7 +301,7 @@ export class Outgoing {
     if (signal?.aborted) return Promise.reject(signal.reason)
     if (this.#registry.own === 0)
       return Promise.reject(errorFromWire(WireCode.ConnectionLost, { method, executed: 'no' }))
-    if (this.#isFull) return Promise.reject(tooManyCalls(method, this.#maxPending))
+    if (this.#isFull()) return Promise.reject(tooManyCalls(method, this.#maxPending))
     const again = (leftMs: number): Promise<unknown> =>
       this.#ask(kind, node, method, payload, leftMs, signal, root, callback, flags)
     if (!this.#submission.isFree) return this.#whenFree(method, timeoutMs, signal, again)
@@ -375,8 +365,8 @@ export class Outgoing {
     return await send(timeoutMs > 0 ? Math.max(1, timeoutMs - (clock.now() - started)) : 0)
   }
 
-  /** Calls that wait for an answer and those that wait for room share one bound. */
-  get #isFull(): boolean {
+  /** Calls that wait for an answer and those that wait for room share one bound. No getter: V8 is slow with private ones. */
+  #isFull(): boolean {
     return this.#waiting > 0 ? this.pending.count + this.#waiting >= this.#maxPending : this.pending.isFull
   }
 
@@ -405,3 +395,14 @@ const MESSAGE = 'the message'
 
 /** What errors call a transferred function. */
 const TRANSFER = 'transferAndCall'
+
+type Settle = (value: unknown) => void
+
+/** Both ends of the newest promise: a function of its own for each would cost a closure a call. */
+let newResolve: Settle = () => {}
+let newReject: Settle = () => {}
+
+function capture(resolve: Settle, reject: Settle): void {
+  newResolve = resolve
+  newReject = reject
+}

@@ -1,5 +1,5 @@
 import { GENERATOR_PREFIX } from '../names.js'
-import type { RegistryChanges } from './link-types.js'
+import type { Receivers, RegistryChanges } from './link-types.js'
 
 /** A change as the controller sends it: docs/protocol.md, "Registry". */
 export interface WireChange {
@@ -13,13 +13,18 @@ export interface WireChange {
 /** What this node knows of all nodes and their callbacks, as the controller told it. */
 export class RegistryView {
   /** Node name to callback names, the own node included. */
-  readonly nodes: Map<string, ReadonlySet<string>> = new Map()
+  get nodes(): ReadonlyMap<string, ReadonlySet<string>> {
+    return this.#byName
+  }
   /** Callback id to name, for incoming requests. */
   readonly names: Map<number, string> = new Map()
   /** What the controller has of this node, as it was told. */
   readonly ownNames: Set<string> = new Set()
-  readonly #indexes = new Map<string, number>()
-  readonly #nodes = new Map<number, Node>()
+  readonly #byName = new Map<string, Node>()
+  /** By index. Most often all of a run, so an array is smaller than a Map; with gaps V8 makes a table of it. */
+  readonly #byIndex: (Node | undefined)[] = []
+  /** Who gets broadcasts, by callback name, until something changes. */
+  readonly #receivers = new Map<string, Receivers>()
   readonly #methods = new Map<string, Method>()
   readonly #methodsById = new Map<number, Method>()
   /** The own node's index. */
@@ -38,7 +43,7 @@ export class RegistryView {
   yields(name: string, index: number): boolean {
     const method = this.#methods.get(GENERATOR_PREFIX + name)
     if (method === undefined) return false
-    return index === 0 ? method.others > 0 : this.#nodes.get(index)?.ids.has(method.id) === true
+    return index === 0 ? method.others > 0 : this.#byIndex[index]?.ids.has(method.id) === true
   }
 
   /** The callback to stream to: the generator of this name where there is one. */
@@ -47,43 +52,66 @@ export class RegistryView {
   }
 
   indexOf(node: string): number | undefined {
-    return this.#indexes.get(node)
+    return this.#byName.get(node)?.index
   }
 
   /** The name of the node with this index; a node that has just left has none. */
   nodeName(index: number): string | undefined {
-    return this.#nodes.get(index)?.name
+    return this.#byIndex[index]?.name
+  }
+
+  /** All other nodes that have a callback, in the order in which this node learnt of them. */
+  receivers(method: string): Receivers {
+    const known = this.#receivers.get(method)
+    if (known !== undefined) return known
+    const names: string[] = []
+    const indexes: number[] = []
+    for (const node of this.#byName.values()) {
+      if (node.index === this.own || !node.has(method)) continue
+      names.push(node.name)
+      indexes.push(node.index)
+    }
+    // Names that nobody has are not kept: callers may make up any number of them.
+    if (names.length > 0) this.#receivers.set(method, { names, indexes })
+    return { names, indexes }
   }
 
   /** Applies a change and gives it in names. */
   apply(change: WireChange): RegistryChanges {
     const changes: RegistryChanges = { joined: [], left: [], added: [], removed: [] }
-    for (const [index, name] of change.joined) {
-      const node: Node = { name, ids: NO_IDS, callbacks: NO_NAMES }
-      this.#nodes.set(index, node)
-      this.#indexes.set(name, index)
-      this.nodes.set(name, node.callbacks)
+    this.#receivers.clear()
+    for (const joined of change.joined) {
+      // Here and below: whatever a controller sends, it is no other property of an array.
+      const index = joined[0] >>> 0
+      const name = joined[1]
+      const node = new Node(index, name)
+      this.#byIndex[index] = node
+      this.#byName.set(name, node)
       changes.joined.push(name)
       if (this.controller === 0 && name === this.controllerName) this.controller = index
     }
-    for (const [id, name] of change.names) {
+    for (const [id, told] of change.names) {
       if (this.names.has(id)) continue
+      // Calls and requests look it up by the string that V8 has for property names: this is that string.
+      const name = Object.keys({ [told]: id })[0] as string
       const method: Method = { id, name, others: 0 }
       this.names.set(id, name.startsWith(GENERATOR_PREFIX) ? name.slice(1) : name)
       this.#methodsById.set(id, method)
       // A name that all had withdrawn comes back under a higher id; who still has the old one is told off below.
       if ((this.#methods.get(name)?.id ?? 0) < id) this.#methods.set(name, method)
     }
-    for (const [index, ids] of change.exposes) this.#expose(index, ids, changes)
-    for (const [index, ids] of change.withdraws) this.#withdraw(index, ids, changes)
-    for (const index of change.left) this.#leave(index, changes)
+    for (const [index, ids] of change.exposes) this.#expose(index >>> 0, ids, changes)
+    for (const [index, ids] of change.withdraws) this.#withdraw(index >>> 0, ids, changes)
+    for (const index of change.left) this.#leave(index >>> 0, changes)
     return changes
   }
 
   /** Forgets everything: the controller is gone. */
   clear(): RegistryChanges {
     const changes: RegistryChanges = { joined: [], left: [], added: [], removed: [] }
-    for (const index of [...this.#nodes.keys()]) this.#leave(index, changes)
+    this.#byIndex.forEach((_node, index) => this.#leave(index, changes))
+    this.#byIndex.length = 0
+    this.#byName.clear()
     this.names.clear()
     this.#methods.clear()
     this.#methodsById.clear()
@@ -95,9 +123,9 @@ export class RegistryView {
   }
 
   #expose(index: number, ids: readonly number[], changes: RegistryChanges): void {
-    const node = this.#nodes.get(index)
+    const node = this.#byIndex[index]
     if (node === undefined) return
-    if (node.ids === NO_IDS) this.#giveSets(index, node)
+    if (node.ids === NO_IDS) node.giveSets()
     for (const id of ids) {
       const name = this.names.get(id)
       if (name === undefined || node.ids.has(id)) continue
@@ -114,15 +142,8 @@ export class RegistryView {
     }
   }
 
-  /** Before it exposes its first callback: a node that only calls needs no sets, and there may be thousands of them. */
-  #giveSets(index: number, node: Node): void {
-    node.ids = new Set()
-    node.callbacks = new Set()
-    if (this.#indexes.get(node.name) === index) this.nodes.set(node.name, node.callbacks)
-  }
-
   #withdraw(index: number, ids: readonly number[], changes: RegistryChanges): void {
-    const node = this.#nodes.get(index)
+    const node = this.#byIndex[index]
     if (node === undefined) return
     for (const id of ids) {
       if (!node.ids.delete(id)) continue
@@ -151,31 +172,69 @@ export class RegistryView {
   }
 
   #leave(index: number, changes: RegistryChanges): void {
-    const node = this.#nodes.get(index)
+    const node = this.#byIndex[index]
     if (node === undefined) return
     this.#withdraw(index, [...node.ids], changes)
-    this.#nodes.delete(index)
+    this.#receivers.clear()
+    delete this.#byIndex[index]
     // A node that came back under its name has another index already.
-    if (this.#indexes.get(node.name) === index) {
-      this.#indexes.delete(node.name)
-      this.nodes.delete(node.name)
-    }
+    if (this.#byName.get(node.name) === node) this.#byName.delete(node.name)
     changes.left.push(node.name)
   }
-}
-
-/** A node as this one sees it. */
-interface Node {
-  readonly name: string
-  /** Ids of what it exposes. */
-  ids: Set<number>
-  /** Their names. */
-  callbacks: Set<string>
 }
 
 /** What every node has that exposes nothing. Nothing is ever added to them. */
 const NO_IDS: Set<number> = new Set()
 const NO_NAMES: Set<string> = new Set()
+
+/** A node as this one sees it; to others the set of the names of its callbacks. */
+class Node implements ReadonlySet<string> {
+  readonly index: number
+  readonly name: string
+  /** Ids of what it exposes. */
+  ids: Set<number> = NO_IDS
+  /** Their names. */
+  callbacks: Set<string> = NO_NAMES
+
+  constructor(index: number, name: string) {
+    this.index = index
+    this.name = name
+  }
+
+  /** Before it exposes its first callback: a node that only calls needs no sets, and there may be thousands of them. */
+  giveSets(): void {
+    this.ids = new Set()
+    this.callbacks = new Set()
+  }
+
+  get size(): number {
+    return this.callbacks.size
+  }
+
+  has(name: string): boolean {
+    return this.callbacks.has(name)
+  }
+
+  keys(): SetIterator<string> {
+    return this.callbacks.keys()
+  }
+
+  values(): SetIterator<string> {
+    return this.callbacks.values()
+  }
+
+  entries(): SetIterator<[string, string]> {
+    return this.callbacks.entries()
+  }
+
+  [Symbol.iterator](): SetIterator<string> {
+    return this.callbacks.values()
+  }
+
+  forEach(each: (name: string, again: string, set: ReadonlySet<string>) => void, thisArg?: unknown): void {
+    for (const name of this.callbacks) each.call(thisArg, name, name, this)
+  }
+}
 
 /** A callback name as this node sees it. */
 export interface Method {

@@ -79,6 +79,8 @@ const KEPT_BYTES = 1 << 20
 const SHORT_STRING = 24
 /** Strings kept of each sort. A power of two. */
 const CACHED_STRINGS = 1024
+/** Arrays from this length may be long runs of numbers. */
+const LONG_ARRAY = 16
 const TWO_32 = 0x1_0000_0000
 /** Beyond it no Date is valid. In milliseconds. */
 const MAX_DATE = 8.64e15
@@ -229,10 +231,15 @@ function readString(length: number): string {
   return bytes.utf8Slice(from, at)
 }
 
-/** Strings read lately, by a hash of their bytes; all ASCII. Bounded, so whoever sends others only makes them miss. */
+/**
+ * Strings read lately, by a hash of their bytes; all ASCII. Bounded, so whoever sends others only makes them miss. A text
+ * is kept when it comes a second time: names and ids that come once are only as dear as their bytes.
+ */
 class StringCache {
+  /** Empty where the bytes came once so far. */
   readonly texts: string[] = new Array(CACHED_STRINGS).fill('')
   readonly bytes: Uint8Array = new Uint8Array(CACHED_STRINGS * SHORT_STRING)
+  readonly lengths: Uint8Array = new Uint8Array(CACHED_STRINGS)
 }
 
 const keys: StringCache = new StringCache()
@@ -259,14 +266,24 @@ function readShort(length: number, cache: StringCache): string {
 
 function readNew(from: number, length: number, slot: number, cache: StringCache): string {
   const text = bytes.utf8Slice(from, from + length)
-  inherited = text in Object.prototype
+  const isInherited = cache === keys && text in Object.prototype
+  if (isInherited) inherited = true
   // What is not ASCII has fewer characters than bytes.
-  if (text.length !== length || inherited) return text
-  for (let i = 0; i < length; i++) cache.bytes[slot * SHORT_STRING + i] = bytes[from + i] as number
-  // As a property name V8 holds each string once; storing that one makes every later use as a key cheap.
-  const kept = Object.keys({ [text]: 0 })[0] as string
-  cache.texts[slot] = kept
-  return kept
+  if (text.length !== length || isInherited) return text
+  const known = cache.bytes
+  const offset = slot * SHORT_STRING
+  let same = 0
+  if (cache.lengths[slot] === length) while (same < length && known[offset + same] === bytes[from + same]) same++
+  if (same === length) {
+    // As a property name V8 holds each string once; storing that one makes every later use as a key cheap.
+    const kept = Object.keys({ [text]: 0 })[0] as string
+    cache.texts[slot] = kept
+    return kept
+  }
+  for (let i = 0; i < length; i++) known[offset + i] = bytes[from + i] as number
+  cache.lengths[slot] = length
+  cache.texts[slot] = ''
+  return text
 }
 
 function readBuffer(length: number): Buffer {
@@ -296,11 +313,37 @@ function readArray(count: number, depth: number): unknown {
     return readTagged(bytes[at - 1] as number, count - 1, depth)
   }
   const array: unknown[] = note(new Array(count))
-  for (let i = 0; i < count; i++) {
+  for (let i = count < LONG_ARRAY ? 0 : readNumbers(array); i < count; i++) {
     if (comes(EXT_ATOM) && bytes[at + 2] === ATOM_HOLE) at += 3
     else array[i] = readValue(depth + 1)
   }
   return array
+}
+
+/**
+ * Reads the whole numbers from 0 that an array begins with; gives how many. Apart from the rest and with one way for all
+ * sizes: a stream of numbers is fast before V8 has compiled what reads values of every kind, and no number that is larger
+ * than those before has it compile again.
+ */
+function readNumbers(array: unknown[]): number {
+  const source = bytes
+  const count = array.length
+  let from = at
+  let i = 0
+  for (; i < count && from < stop; i++) {
+    let value = source[from] as number
+    if (value > 0x7f) {
+      if (value < 0xcc || value > 0xce) break
+      const end = from + (1 << (value - 0xcc))
+      if (end >= stop) break
+      value = 0
+      while (from < end) value = value * 0x100 + (source[++from] as number)
+    }
+    from++
+    array[i] = value
+  }
+  at = from
+  return i
 }
 
 function readMap(count: number, depth: number): unknown {

@@ -51,7 +51,7 @@ export function encodeInto(value: unknown, target: Buffer, start: number, end: n
   buffer = target as RawBuffer
   limit = end
   try {
-    if (root === ARGUMENTS) ownList = value
+    if (root === ARGUMENTS || root === ITEMS) ownList = value
     const flat = Array.isArray(value) && value.length < 16 ? writeFlat(value, start) : -1
     return flat >= 0 ? flat : writeValue(value, start, 0)
   } catch (error) {
@@ -93,7 +93,7 @@ export function encodeBig(value: unknown, maxBytes: number, root: string): BigPa
   if (busy) return aside(() => encodeBig(value, maxBytes, root))
   busy = true
   const found: Uint8Array[] = []
-  if (root === ARGUMENTS) ownList = value
+  if (root === ARGUMENTS || root === ITEMS) ownList = value
   attachments = found
   ceiling = maxBytes
   limit = Math.min(maxBytes, FIRST_BYTES)
@@ -124,7 +124,7 @@ let seenCount = 0
 /** Numbers of all objects met, once they are too many for `seen`. */
 let seenMap: Map<unknown, number> | null = null
 let containers = 0
-/** The list of arguments, which the call itself has made: it has elements and nothing else. */
+/** The list of arguments or of items, which the call itself has made: it has elements and nothing else. */
 let ownList: unknown = null
 /** An encoding is under way: a further one comes from a getter. */
 let busy = false
@@ -135,6 +135,10 @@ const FIRST_BYTES = 4 * 1024
 const SHORT_STRING = 24
 /** What the root of a list of arguments is called. */
 const ARGUMENTS = 'args'
+/** What the root of a list of items of a stream is called. */
+const ITEMS = 'items'
+/** Arrays from this length may be long runs of numbers. */
+const LONG_ARRAY = 16
 /** Thrown when the room is used up: an outcome, not an error, so it has no stack. */
 const OVERFLOW = Symbol('overflow')
 const EMPTY: RawBuffer = buffer
@@ -439,6 +443,10 @@ function writeArray(value: readonly unknown[], at: number, depth: number): numbe
   const length = value.length
   let end = writeContainer(0x90, 0xdc, length, at, depth)
   let i = 0
+  if (length >= LONG_ARRAY) {
+    i = numbersThatFit(value, end)
+    end = numbersEnd
+  }
   try {
     for (; i < length; i++) {
       const item = value[i]
@@ -449,6 +457,34 @@ function writeArray(value: readonly unknown[], at: number, depth: number): numbe
     throw within(`[${i}]`, error)
   }
   return end
+}
+
+/** Where {@link numbersThatFit} ended. */
+let numbersEnd = 0
+
+/**
+ * Writes the whole numbers from 0 that an array begins with, as far as they find room; gives how many. One way for all
+ * sizes, as in `readNumbers` of decode.ts.
+ */
+function numbersThatFit(value: readonly unknown[], at: number): number {
+  const target = buffer
+  const last = limit - 5
+  const length = value.length
+  let i = 0
+  for (; i < length && at <= last; i++) {
+    const item = value[i]
+    if (typeof item !== 'number') break
+    const int = item | 0
+    if (int !== item || int < 0 || (int === 0 && Object.is(item, -0))) break
+    if (int < 0x80) target[at++] = int
+    else {
+      const size = (int > 0xff ? 1 : 0) + (int > 0xffff ? 1 : 0)
+      target[at++] = 0xcc + size
+      for (let shift = (8 << size) - 8; shift >= 0; shift -= 8) target[at++] = int >>> shift
+    }
+  }
+  numbersEnd = at
+  return i
 }
 
 function writeObject(value: Record<string, unknown>, at: number, depth: number): number {

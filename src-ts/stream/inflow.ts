@@ -20,11 +20,6 @@ export class InLane {
     this.#credit = credit
   }
 
-  /** Items of this sender that were taken. */
-  get taken(): number {
-    return this.#taken
-  }
-
   /** Counts in items that have arrived; false when they do not follow what came before, or go too far. */
   arrive(first: number, count: number): boolean {
     if (widen(this.#arrived, first) !== this.#arrived || this.#arrived + count > this.#limit) return false
@@ -32,9 +27,15 @@ export class InLane {
     return true
   }
 
-  take(): void {
-    this.#taken++
-    if (this.#limit - this.#taken <= WINDOW_ITEMS - CREDIT_ITEMS) this.#grant()
+  /** Items that may still be taken before the sender is let on: until then nothing happens with one. */
+  get untilCredit(): number {
+    return this.#limit - this.#taken - (WINDOW_ITEMS - CREDIT_ITEMS)
+  }
+
+  /** Counts in items that were taken, no more than {@link InLane.untilCredit}. */
+  take(count: number): void {
+    this.#taken += count
+    if (this.untilCredit <= 0) this.#grant()
   }
 
   /** All items of a frame were taken. A large one is waited for. */
@@ -63,8 +64,13 @@ export class Inflow implements AsyncIterableIterator<unknown> {
   readonly #frames: Frame[] = []
   /** Frames before this one are done. */
   #head = 0
-  /** The next item of the first frame. */
+  /** Items of the first frame. */
+  #items: readonly unknown[] = NONE
+  /** The next of them. */
   #index = 0
+  /** Items before this one are simply handed out; taking that one counts in all since `#counted`. */
+  #plain = 0
+  #counted = 0
   #ended = false
   #error: { readonly reason: unknown } | null = null
   readonly #waiting: Waiting[] = []
@@ -81,7 +87,8 @@ export class Inflow implements AsyncIterableIterator<unknown> {
     if (!lane.arrive(first, items.length)) return false
     if (this.#ended || items.length === 0) return true
     this.#frames.push({ lane, items, bytes, isLarge })
-    this.#serve()
+    if (this.#frames.length === this.#head + 1) this.#open()
+    if (this.#waiting.length > 0) this.#serve()
     return true
   }
 
@@ -95,7 +102,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
 
   /** The reader shall have no more: what is here is dropped, and the next it sees is `reason`. */
   abort(reason: unknown): void {
-    if (this.#isDrained) return
+    if (this.#isDrained()) return
     this.#drop()
     this.#ended = true
     this.#error = { reason }
@@ -104,40 +111,24 @@ export class Inflow implements AsyncIterableIterator<unknown> {
 
   /** Has `drained` called once no items will come and none is here: now, or when the last has been taken. */
   whenDrained(drained: () => void): void {
-    if (this.#isDrained) drained()
+    if (this.#isDrained()) drained()
     else this.#onDrained = drained
   }
 
   /** The next item, {@link EMPTY} when none is here. */
   take(): unknown {
-    const frame = this.#frames[this.#head]
-    if (frame === undefined) return EMPTY
-    const { lane, items } = frame
-    const item = items[this.#index++]
-    lane.take()
-    if (this.#index === items.length) {
-      this.#index = 0
-      this.#head++
-      if (this.#head === this.#frames.length) {
-        this.#frames.length = 0
-        this.#head = 0
-      } else if (this.#head >= KEPT_FRAMES) {
-        this.#frames.splice(0, this.#head)
-        this.#head = 0
-      }
-      lane.frameTaken(frame.bytes, frame.isLarge)
-      this.#drained()
-    }
-    return item
+    return this.#index < this.#plain ? this.#items[this.#index++] : this.#takeCounted()
   }
 
   next(): Promise<IteratorResult<unknown>> {
-    const value = this.#waiting.length === 0 ? this.take() : EMPTY
+    // Nobody waits while items are here.
+    if (this.#index < this.#plain) return Promise.resolve({ value: this.#items[this.#index++], done: false })
+    const value = this.#waiting.length === 0 ? this.#takeCounted() : EMPTY
     if (value !== EMPTY) return Promise.resolve({ value, done: false })
     if (!this.#ended) return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
     const error = this.#error
     this.#error = null
-    return error === null ? Promise.resolve(DONE) : Promise.reject(error.reason)
+    return error === null ? Promise.resolve(done()) : Promise.reject(error.reason)
   }
 
   /** The reader wants no more: what is here is dropped. */
@@ -148,7 +139,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
     this.#ended = true
     this.#serve()
     if (wasOpen) this.#onReturn()
-    return Promise.resolve(DONE)
+    return Promise.resolve(done())
   }
 
   [Symbol.asyncIterator](): this {
@@ -159,18 +150,54 @@ export class Inflow implements AsyncIterableIterator<unknown> {
     await this.return()
   }
 
-  get #isDrained(): boolean {
+  #isDrained(): boolean {
     return this.#ended && this.#head === this.#frames.length
   }
 
   #drop(): void {
     this.#frames.length = 0
     this.#head = 0
+    this.#open()
+  }
+
+  /** Begins with the first frame. */
+  #open(): void {
+    const frame = this.#frames[this.#head]
+    this.#items = frame === undefined ? NONE : frame.items
     this.#index = 0
+    this.#counted = 0
+    this.#plain = frame === undefined ? 0 : Math.min(frame.items.length, frame.lane.untilCredit) - 1
+  }
+
+  /** Takes an item with which its sender may be let on, or a frame ends. */
+  #takeCounted(): unknown {
+    const frame = this.#frames[this.#head]
+    if (frame === undefined) return EMPTY
+    const { lane, items } = frame
+    const item = items[this.#index++]
+    lane.take(this.#index - this.#counted)
+    this.#counted = this.#index
+    if (this.#index < items.length) {
+      this.#plain = Math.min(items.length, this.#index + lane.untilCredit) - 1
+      return item
+    }
+    this.#head++
+    if (this.#head === this.#frames.length) {
+      this.#frames.length = 0
+      this.#head = 0
+    } else if (this.#head >= KEPT_FRAMES) {
+      this.#frames.splice(0, this.#head)
+      this.#head = 0
+    }
+    // Its bytes may let the sender on, which the next frame has to know.
+    lane.frameTaken(frame.bytes, frame.isLarge)
+    this.#open()
+    this.#drained()
+    return item
   }
 
   #drained(): void {
-    if (this.#onDrained === null || !this.#isDrained) return
+    if (this.#onDrained === null || !this.#isDrained()) return
     this.#onDrained()
     this.#onDrained = null
   }
@@ -182,7 +209,7 @@ export class Inflow implements AsyncIterableIterator<unknown> {
       if (value === EMPTY && !this.#ended) return
       const waiting = this.#waiting.shift() as Waiting
       if (value !== EMPTY) waiting.resolve({ value, done: false })
-      else if (this.#error === null) waiting.resolve(DONE)
+      else if (this.#error === null) waiting.resolve(done())
       else {
         waiting.reject(this.#error.reason)
         this.#error = null
@@ -197,7 +224,15 @@ interface Waiting {
   readonly reject: (reason: unknown) => void
 }
 
-const DONE: IteratorReturnResult<undefined> = Object.freeze({ value: undefined, done: true })
+/** The end, of the same shape as a step with an item: whoever reads in a loop is compiled for one shape only. */
+function done(): IteratorReturnResult<undefined> {
+  return { value: undefined, done: true }
+}
+
+// Now, as the first one widens that shape, for which what is compiled by then would be compiled again.
+done()
+
+const NONE: readonly unknown[] = []
 
 /** Items after which the sender is let on: a quarter of the window, so that it need not stop. */
 const CREDIT_ITEMS = WINDOW_ITEMS / 4

@@ -17,6 +17,9 @@ import {
 /** What items are taken from. */
 export type Source = Iterator<unknown> | AsyncIterator<unknown>
 
+/** Runs a function, as a rule in the context of the call that the items are of. */
+export type Within = <Result>(run: () => Result) => Result
+
 /** One receiver of a source's items. */
 export class OutLane {
   readonly #port: ItemPort
@@ -132,16 +135,21 @@ export class OutLane {
 export class Outflow {
   readonly #source: Source
   readonly #isAsync: boolean
+  readonly #within: Within
   readonly #lanes = new Set<OutLane>()
   #stopped = false
   #taken = 0
   #wake: (() => void) | null = null
   #settle: ((error: { readonly reason: unknown } | null) => void) | null = null
 
-  /** @param isAsync - whether `source.next()` gives promises. */
-  constructor(source: Source, isAsync: boolean) {
+  /**
+   * @param isAsync - whether `source.next()` gives promises.
+   * @param within - runs what asks the source, once for many items.
+   */
+  constructor(source: Source, isAsync: boolean, within: Within = (run) => run()) {
     this.#source = source
     this.#isAsync = isAsync
+    this.#within = within
   }
 
   /** Items taken from the source and handed to the receivers. */
@@ -201,7 +209,7 @@ export class Outflow {
     this.#settle?.(null)
     this.#wake?.()
     try {
-      const ended: unknown = this.#source.return?.()
+      const ended = this.#within(() => this.#source.return?.() as unknown)
       // How its cleaning up goes is its own matter.
       if (ended instanceof Promise) ended.catch(() => undefined)
     } catch {
@@ -212,31 +220,16 @@ export class Outflow {
   async #sendSync(): Promise<void> {
     const source = this.#source as Iterator<unknown>
     let begun = performance.now()
+    let room = 0
+    const take = (): Batch => takeFrom(source, room, begun)
     for (;;) {
-      const waits = this.#roomNow() === 0
-      const room = await this.#room()
-      if (room === 0) return
-      if (waits) begun = performance.now()
-      const items: unknown[] = []
-      let isDone = false
-      let thrown: { readonly reason: unknown } | null = null
-      // The first items tell how slow the next ones may be.
-      let due = 1
-      try {
-        while (items.length < room) {
-          const step = source.next()
-          if (step.done) {
-            isDone = true
-            break
-          }
-          items.push(step.value)
-          if (items.length < due) continue
-          if (performance.now() - begun > SLICE_MS) break
-          due += Math.min(due, 16)
-        }
-      } catch (reason) {
-        thrown = { reason }
+      room = this.#roomNow()
+      if (room === 0) {
+        room = await this.#room()
+        if (room === 0) return
+        begun = performance.now()
       }
+      const { items, isDone, thrown } = this.#within(take)
       this.#offer(items)
       if (thrown !== null) {
         // What came before it goes before it.
@@ -353,4 +346,31 @@ export class Outflow {
       }
     })
   }
+}
+
+/** Items of a source that answers at once. */
+interface Batch {
+  readonly items: readonly unknown[]
+  readonly isDone: boolean
+  readonly thrown: { readonly reason: unknown } | null
+}
+
+/** Takes `room` items; fewer when the source ends, throws, or has taken too long since `begun`. */
+function takeFrom(source: Iterator<unknown>, room: number, begun: number): Batch {
+  const items: unknown[] = []
+  // The first items tell how slow the next ones may be.
+  let due = 1
+  try {
+    while (items.length < room) {
+      const step = source.next()
+      if (step.done) return { items, isDone: true, thrown: null }
+      items.push(step.value)
+      if (items.length < due) continue
+      if (performance.now() - begun > SLICE_MS) break
+      due += Math.min(due, 16)
+    }
+  } catch (reason) {
+    return { items, isDone: false, thrown: { reason } }
+  }
+  return { items, isDone: false, thrown: null }
 }
