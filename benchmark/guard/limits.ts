@@ -67,14 +67,14 @@ export const limits: readonly Limit[] = [
     { figure: 'decode_record_heap_bytes', what: 'decode 1 KiB', unit: HEAP, most: 1750 },
   ]),
   ...measuredBy('calls', [
-    { figure: 'call_heap_bytes', what: 'call of 256 at once', unit: HEAP, most: 1300 },
+    { figure: 'call_heap_bytes', what: 'call of 256 at once', unit: HEAP, most: 1000 },
     { figure: 'call_turns', what: 'call of 256 at once', unit: 'turns of the event loop', most: 0.016 },
     { figure: 'call_system_calls', what: 'call of 256 at once', unit: 'system calls', most: 0.08, linuxOnly: true },
   ]),
   ...measuredBy('start', [
-    { figure: 'load_cpu_ratio', what: 'import daffi: CPU', unit: ZOD, most: 1.1 },
-    { figure: 'start_cpu_ratio', what: 'start and stop a node: CPU', unit: ZOD, most: 1.4 },
-    { figure: 'start_memory_ratio', what: 'start and stop a node: memory', unit: NODE, most: 1.75 },
+    { figure: 'load_cpu_ratio', what: 'import daffi: CPU', unit: ZOD, most: 0.8 },
+    { figure: 'start_cpu_ratio', what: 'start and stop a node: CPU', unit: ZOD, most: 1.1 },
+    { figure: 'start_memory_ratio', what: 'start and stop a node: memory', unit: NODE, most: 1.6 },
     { figure: 'start_time_ratio', what: 'start and stop a node: time', unit: NODE, most: 3.6 },
   ]),
 ]
