@@ -16,17 +16,17 @@ const COMMAND = { cli: 'src-ts/cli/index.ts' }
 const SHARED = /^shared-\w+\.js(\.map)?$/
 /** Modules under src-ts whose types users know from `daffi` itself. */
 const PUBLIC = /\.build\/types\/(global|options|duration)\.d\.ts$/
-/** The program of isolated runs, as text: it must run where no file of ours may be read. */
-const RUNNER = 'src-ts/isolation/runner-text.cjs'
-/** What few programs need, each in a file beside the bundle that is loaded when it is first used: a start reads less. */
-const LATE = { parser: 'src-ts/callback/parser.cjs', croner: 'src-ts/schedule/croner.cjs', 'runner-text': RUNNER }
+/** The program of isolated runs, as text inside the bundle: a user's bundler would leave a file of its own behind. */
+const RUNNER = 'src-ts/isolation/runner-text.js'
+/** The parser of functions, as text as well: who sends none does not compile it. The runner has it in front of its own. */
+const PARSER = 'src-ts/callback/parser-text.js'
 const OUTPUTS = [
+  PARSER,
   RUNNER,
   ...Object.keys(ENTRIES).flatMap((name) => [
     `${name}.d.ts`,
     ...['js', 'js.map', 'cjs', 'd.cts'].map((end) => `dist/${name}.${end}`),
   ]),
-  ...Object.keys(LATE).map((name) => `dist/${name}.cjs`),
   ...['binding.cjs', 'cli.js', 'cli.js.map', 'LICENSES.txt', addonName].map((name) => `dist/${name}`),
 ]
 const INPUTS = [
@@ -40,7 +40,7 @@ const INPUTS = [
 
 /** Builds `dist` and `index.d.ts` when their sources changed since the last time. */
 export async function buildTs() {
-  const key = `${rustKey()} ${hashOf(INPUTS, /\.node(\.new)?$|\/runner-text\.cjs$/)}`
+  const key = `${rustKey()} ${hashOf(INPUTS, /\.node(\.new)?$|\/(parser|runner)-text\.js$/)}`
   if (isFresh(STAMP, key, outputs())) return
   const types = run('setup: checking and rolling up the types (tsc)', 'tsc', [
     '-p',
@@ -91,33 +91,56 @@ const typesOfDaffi = {
   },
 }
 
-async function writeRunner() {
+/** Makes the texts that the bundle carries. Gives the packages in them, as inputs of esbuild. */
+async function writeTexts() {
+  const parser = await asText(
+    { contents: "export * from 'acorn'", resolveDir: inRoot('src-ts') },
+    { globalName: 'acorn' },
+  )
+  const expression = parser.text.replace(/^(?:"use strict";)?var acorn=/, '').replace(/;\s*$/, '')
+  write(PARSER, `export const PARSER = ${JSON.stringify(expression)}\n`)
+  const source = readFileSync(inRoot(RUNNER.replace('-text.js', '.ts')), 'utf8')
+  const plugins = [{ name: 'parser', setup: takeParserFromScope }]
+  const stdin = { contents: source, loader: 'ts', resolveDir: inRoot(dirname(RUNNER)) }
+  const runner = await asText(stdin, { plugins })
+  write(
+    RUNNER,
+    `import { PARSER } from '../callback/parser-text.js'
+
+export const RUNNER = \`{const acorn=\${PARSER};\${${JSON.stringify(runner.text)}}}\`
+`,
+  )
+  return { ...parser.inputs, ...runner.inputs }
+}
+
+/** One script of a module and all that it imports. */
+async function asText(stdin, options) {
   const { build } = await import('esbuild')
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     absWorkingDir: inRoot('.'),
-    entryPoints: [RUNNER.replace('-text.cjs', '.ts')],
+    stdin,
     bundle: true,
     write: false,
     minify: true,
     platform: 'node',
     format: 'iife',
     target: 'node20.19',
+    metafile: true,
     logLevel: 'warning',
-    plugins: [{ name: 'parser', setup: takeParserAlong }],
+    ...options,
   })
-  write(RUNNER, `module.exports = ${JSON.stringify(outputFiles[0].text)}\n`)
+  return { text: outputFiles[0].text, inputs: metafile.inputs }
 }
 
-/** The runner can load no file: the parser is in its text. */
-function takeParserAlong(build) {
-  build.onResolve({ filter: /\/parser\.js$/ }, ({ resolveDir }) =>
-    build.resolve('acorn', { resolveDir, kind: 'import-statement' }),
-  )
+/** The runner's parser stands in front of it. */
+function takeParserFromScope(build) {
+  build.onResolve({ filter: /\/parser\.js$/ }, () => ({ path: 'parser', namespace: 'scope' }))
+  build.onLoad({ filter: /.*/, namespace: 'scope' }, () => ({ contents: 'export const parse = acorn.parse' }))
 }
 
 async function bundle() {
   const { build } = await import('esbuild')
-  await writeRunner()
+  const texts = await writeTexts()
   const { metafile } = await build({
     absWorkingDir: inRoot('.'),
     entryPoints: { ...ENTRIES, ...COMMAND },
@@ -135,23 +158,11 @@ async function bundle() {
     logLevel: 'warning',
     plugins: [{ name: 'binding', setup: keepBindingOutside }],
   })
-  const late = await build({
-    absWorkingDir: inRoot('.'),
-    entryPoints: LATE,
-    outdir: 'dist',
-    outExtension: { '.js': '.cjs' },
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20.19',
-    metafile: true,
-    logLevel: 'warning',
-  })
   for (const path of sharedFiles()) if (!(path in metafile.outputs)) rmSync(inRoot(path))
   for (const name of Object.keys(ENTRIES)) write(`dist/${name}.cjs`, `module.exports = require('./${name}.js')\n`)
   replace('src-ts/native/binding.cjs', 'dist/binding.cjs')
   replace(`src-ts/native/${addonName}`, `dist/${addonName}`)
-  write('dist/LICENSES.txt', licencesOf(Object.keys({ ...metafile.inputs, ...late.metafile.inputs })))
+  write('dist/LICENSES.txt', licencesOf(Object.keys({ ...texts, ...metafile.inputs })))
 }
 
 /** The loader of the addon stays a file of its own beside the bundle: it looks for the addon next to itself. */

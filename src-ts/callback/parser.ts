@@ -1,6 +1,14 @@
-import { createRequire } from 'node:module'
+import { Script } from 'node:vm'
 import type * as Acorn from 'acorn'
+import { PARSER } from './parser-text.js'
 
-/** Parses a program; the parser, a third of all code, is loaded at the first one. The build gives the runner its own. */
-export const parse: typeof Acorn.parse = (...source) =>
-  (createRequire(import.meta.url)('./parser.cjs') as typeof Acorn).parse(...source)
+let parser: typeof Acorn | undefined
+
+/**
+ * Parses a program. The parser is a text (`parser-text.js`, made by the build) until the first one: as code it would be a
+ * third of what every start compiles.
+ */
+export const parse: typeof Acorn.parse = (...source) => {
+  parser ??= new Script(PARSER, { filename: 'daffi:parser' }).runInThisContext() as typeof Acorn
+  return parser.parse(...source)
+}

@@ -1,6 +1,6 @@
 /**
  * Runs one sent function, in a thread or process of its own. The build makes one text of this file and what it imports
- * (`runner-text.cjs`), so that a program that was bundled into one file runs as it is. It loads no addon.
+ * (`runner-text.js`), so that a program that was bundled into one file runs as it is. It loads no addon.
  */
 import { readSync, writeSync } from 'node:fs'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'

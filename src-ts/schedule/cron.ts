@@ -1,17 +1,15 @@
 /** The moments that a cron text names. */
-import { createRequire } from 'node:module'
-import type * as Croner from 'croner'
+import { Cron } from 'croner'
 
 /**
  * A cron text in a time zone. Where a clock change skips the time of a daily job, it runs right after; where one repeats
  * it, once.
  */
 export class CronTimes {
-  readonly #cron: Croner.Cron
+  readonly #cron: Cron
 
   /** @throws {Error} The text is no cron text. */
   constructor(text: string, tz: string | undefined) {
-    const { Cron } = createRequire(import.meta.url)('./croner.cjs') as typeof Croner
     this.#cron = new Cron(text, { paused: true, ...(tz === undefined ? {} : { timezone: tz }) })
     // The library also takes dates, which `atTime` is for.
     if (this.#cron.getPattern() === undefined) throw new TypeError('it is a date: give that as `atTime`')

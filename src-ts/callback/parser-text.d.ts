@@ -1,0 +1,2 @@
+/** The parser of functions, made by the build: an expression that gives what acorn exports. */
+export const PARSER: string

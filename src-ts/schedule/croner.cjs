@@ -1,2 +1,0 @@
-// Loaded with the first cron text.
-module.exports = require('croner')
