@@ -393,7 +393,7 @@ fn refused_items(header: &Header, code: ErrorCode) -> Header {
 /// Bytes read beside a piece that is read into its place: enough for small frames that pass.
 const READ_BESIDE_BYTES: usize = 16 * 1024;
 
-/// Bytes of a buffer for [`Inbox::pump`] while [`Inbox::awaits_pieces`]: what is carried, what is read, and what is made of it.
+/// Bytes of a buffer for [`Line::read_pieces`](super::Line::read_pieces): what is carried, what is read, and what is made of it.
 pub const BESIDE_BYTES: usize = 4 * READ_BESIDE_BYTES;
 
 /// How much of an unwanted piece is thrown away at a time.
