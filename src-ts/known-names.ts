@@ -33,6 +33,11 @@ export class KnownNames {
     return Object.freeze(record)
   }
 
+  /** Whether somebody waits for a name to come or go. */
+  isWaiting(): boolean {
+    return this.#waiting.size > 0
+  }
+
   /** Looks again for what is waited for. */
   changed(): void {
     if (this.#waiting.size > 0) for (const check of [...this.#waiting]) check()

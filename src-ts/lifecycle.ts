@@ -128,7 +128,7 @@ export class Lifecycle {
 
   /** What the link tells. */
   #events(connected: () => void): LinkEvents {
-    const { isSeated, names, news, options, source } = this.#parts
+    const { isSeated, names, news, options, serving, source } = this.#parts
     return {
       connected: () => {
         connected()
@@ -139,6 +139,7 @@ export class Lifecycle {
       disconnected: (error) => news.tell('disconnected', error),
       failed: (error) => this.#failed(error),
       registryChanged: (change) => this.#registryChanged(change),
+      isCurious: () => serving.pool !== null || names.isWaiting() || news.isCurious() || source.tasks.isCurious(),
       stopAsked: () => void this.stop(options.drainMs),
     }
   }

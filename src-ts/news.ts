@@ -50,6 +50,11 @@ export class News {
     this.#listeners.emit(event, ...args)
   }
 
+  /** Whether anybody would hear which nodes and callbacks come and go. */
+  isCurious(): boolean {
+    return CHANGES.some((event) => this.#isHeard(event))
+  }
+
   /** Tells which nodes and callbacks came and went; the own process is left out. */
   tellChanges(change: RegistryChanges): void {
     const own = this.#processName
@@ -74,3 +79,6 @@ export class News {
     this.#listeners.end()
   }
 }
+
+/** Events that {@link News.tellChanges} tells. */
+const CHANGES: readonly (keyof GlobalEvents)[] = ['nodeJoined', 'nodeLeft', 'callbackAdded', 'callbackRemoved']

@@ -240,6 +240,7 @@ export function script(t: ExecutionContext, { maxPending = 1000, connect = true 
     disconnected: (error) => told.push(['disconnected', error]),
     failed: (error) => told.push(['failed', error]),
     registryChanged: (change) => told.push(['registryChanged', change]),
+    isCurious: () => true,
     stopAsked: () => told.push(['stopAsked', null]),
   }
   const inbound = new RecordedInbound()
@@ -258,6 +259,7 @@ export function script(t: ExecutionContext, { maxPending = 1000, connect = true 
       disconnected: (error) => events.disconnected(error),
       failed: (error) => events.failed(error),
       registryChanged: (change) => events.registryChanged(change),
+      isCurious: () => events.isCurious(),
       stopAsked: () => events.stopAsked(),
     },
     (names, respond) => {
@@ -289,8 +291,8 @@ export function welcome(registry: Partial<WireChange> = {}): Buffer {
     withdraws: [],
     left: [],
   }
-  const payload = pack({ node: 1, controller: 'b', local: true, registry: { ...known, ...registry } })
-  return frame(Kind.Welcome, { payload })
+  const payload = pack({ node: 1, controller: 'b', local: true })
+  return Buffer.concat([frame(Kind.Welcome, { payload }), changed({ ...known, ...registry })])
 }
 
 export function changed(change: Partial<WireChange>): Buffer {

@@ -579,6 +579,64 @@ test('after a reconnect the node registers all it exposes again, before it tells
   t.pass()
 })
 
+test('changes that nobody wants to hear of are told to nobody, and all that is asked later knows them', async (t) => {
+  const { link, node, told, events } = script(t)
+  events.isCurious = () => false
+  node.arrive(changed({ joined: [[3, 'c']], names: [[9, 'f']], exposes: [[3, [9]]] }))
+  node.arrive(changed({ joined: [[4, 'd']], exposes: [[4, [9]]] }))
+  t.deepEqual(told, [])
+  t.deepEqual([...link.nodes().keys()], ['own', 'b', 'c', 'd'])
+  node.arrive(changed({ withdraws: [[3, [9]]] }))
+  t.deepEqual(link.receivers('f'), { names: ['d'], indexes: [4] })
+  node.arrive(changed({ names: [[10, 'late']], exposes: [[2, [10]]] }))
+  const result = link.request('late', [], 0, 0, undefined)
+  await turn()
+  const request = only(node.sent())
+  t.is(request.callback, 10)
+  node.arrive(answer(request, 'found'))
+  t.is(await result, 'found')
+  node.arrive(changed({ left: [4] }))
+  t.is(link.indexOf('d'), undefined)
+})
+
+test('who begins to listen hears of what comes from then on', (t) => {
+  const { link, node, told, events } = script(t)
+  events.isCurious = () => false
+  node.arrive(changed({ joined: [[3, 'c']] }))
+  events.isCurious = () => true
+  node.arrive(changed({ joined: [[4, 'd']], left: [3] }))
+  t.deepEqual(told, [['registryChanged', { joined: ['d'], left: ['c'], added: [], removed: [] }]])
+  t.deepEqual([...link.nodes().keys()], ['own', 'b', 'd'])
+})
+
+test('the end of a connection is told of nodes that were late to those who listen then, and else they are dropped', (t) => {
+  for (const isHeard of [true, false]) {
+    const { link, node, told, events } = script(t)
+    events.isCurious = () => false
+    node.arrive(changed({ joined: [[3, 'c']] }))
+    events.isCurious = () => isHeard
+    node.arrive(event(Kind.Disconnected))
+    const [[, { left }]] = told as [[string, { left: string[] }]]
+    t.deepEqual(left, isHeard ? ['own', 'b', 'c'] : ['own', 'b'])
+    t.is(link.nodes().size, 0)
+    node.arrive(welcome({ joined: [[1, 'own']], exposes: [] }))
+    t.deepEqual([...link.nodes().keys()], ['own'])
+  }
+})
+
+test('a link that nobody asks is connected all the same, and its own exposures are waited for', async (t) => {
+  const { link, node, told, events } = script(t, { connect: false })
+  events.isCurious = () => false
+  node.arrive(welcome())
+  t.deepEqual(told, [['connected', { node: 1, controller: 'b', local: true }]])
+  t.is(link.nodeIndex, 1)
+  const exposed = link.expose(['f'], [])
+  await turn()
+  node.arrive(changed({ names: [[9, 'f']], exposes: [[1, [9]]] }))
+  await exposed
+  t.is(link.indexOf('b'), 2)
+})
+
 test('many names are registered in frames of bounded size', async (t) => {
   const { link, node } = script(t)
   const names = Array.from({ length: 600 }, (_, index) => `f${index}`)

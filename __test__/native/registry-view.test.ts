@@ -1,6 +1,8 @@
 import test from 'ava'
 import fc from 'fast-check'
+import { MOST_LATE_BYTES } from '../../src-ts/native/late-changes.js'
 import { RegistryView, type WireChange } from '../../src-ts/native/registry-view.js'
+import { pack } from '../helpers/scripted-node.js'
 
 function change(parts: Partial<WireChange>): WireChange {
   return { joined: [], names: [], exposes: [], withdraws: [], left: [], ...parts }
@@ -277,3 +279,137 @@ test('after any changes the view is what the controller knows', (t) => {
     { numRuns: 300 },
   )
 })
+
+/** Has the view apply a change when it must; the memory that it came in is used again. */
+function applyLate(view: RegistryView, told: WireChange): void {
+  const body = pack(told)
+  const buffer = Buffer.concat([Buffer.from('head'), body])
+  view.applyLate(buffer, 4, buffer.length)
+  buffer.fill(0xc1)
+}
+
+/** Everything that can be read of a view, each with what it says. */
+const READS: Record<string, (view: RegistryView) => unknown> = {
+  nodes: byName,
+  names: (view) => [...view.names],
+  ownNames: (view) => [...view.ownNames],
+  controller: (view) => view.controller,
+  method: (view) => [view.method('f'), view.method('g'), view.method('*g')],
+  yields: (view) => [0, 1, 2, 3].map((index) => view.yields('g', index)),
+  streamMethod: (view) => [view.streamMethod('g', 0), view.streamMethod('g', 2), view.streamMethod('f', 0)],
+  indexOf: (view) => ['own', 'b', 'c'].map((name) => view.indexOf(name)),
+  nodeName: (view) => [1, 2, 3, 4, 5].map((index) => view.nodeName(index)),
+  receivers: (view) => ['f', 'g'].map((name) => view.receivers(name)),
+}
+
+function readAll(view: RegistryView): unknown {
+  return Object.values(READS).map((read) => read(view))
+}
+
+test('whatever is read first, a change that is applied late is seen', (t) => {
+  const late = change({
+    joined: [[3, 'c']],
+    names: [[8, '*g']],
+    exposes: [
+      [3, [7, 8]],
+      [1, [8]],
+    ],
+    left: [2],
+  })
+  const applied = pair()
+  applied.controllerName = 'c'
+  applied.apply(late)
+  for (const [what, read] of Object.entries(READS)) {
+    const view = pair()
+    view.controllerName = 'c'
+    readAll(view)
+    applyLate(view, late)
+    t.deepEqual(read(view), read(applied), what)
+    t.deepEqual(readAll(view), readAll(applied), what)
+  }
+})
+
+test('changes that are applied late, with any reads between, make the view that those applied at once make', (t) => {
+  const step = fc.tuple(
+    fc.constantFrom('join', 'leave', 'expose', 'expose', 'withdraw'),
+    fc.constantFrom('own', 'b', 'c'),
+    fc.constantFrom('f', 'g', '*g'),
+  )
+  const batch = fc.record({
+    steps: fc.array(step, { maxLength: 6 }),
+    how: fc.constantFrom('late', 'late', 'late', 'now'),
+    read: fc.option(fc.constantFrom(...Object.keys(READS)), { freq: 2 }),
+  })
+  fc.assert(
+    fc.property(fc.array(batch, { maxLength: 12 }), fc.boolean(), (batches, drop) => {
+      const model = new Model()
+      const views = [new RegistryView(), new RegistryView()] as const
+      const [applied, late] = views
+      for (const view of views) view.own = 1
+      for (const view of views) view.controllerName = 'b'
+      model.step(['join', 'own', 'f'])
+      for (const { steps, how, read } of batches) {
+        for (const one of steps) model.step(one)
+        const told = model.tell()
+        const changes = applied.apply(told)
+        if (how === 'late') applyLate(late, told)
+        else t.deepEqual(late.apply(told), changes)
+        if (read !== null) t.deepEqual(READS[read]?.(late), READS[read]?.(applied))
+      }
+      if (drop) {
+        // The connection is gone: whether they were dropped or applied before, nothing is left.
+        late.dropLate()
+        late.clear()
+        applied.clear()
+      }
+      t.deepEqual(readAll(late), readAll(applied))
+      t.deepEqual(late.clear(), applied.clear())
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('more late changes than may wait are applied, and so is one that is larger than that', (t) => {
+  const view = pair()
+  const join = (from: number, count: number): WireChange =>
+    change({ joined: Array.from({ length: count }, (_, at) => [from + at, `node-${from + at}`]) })
+  const all = 2 + Math.ceil((3 * MOST_LATE_BYTES) / 10)
+  for (let at = 3; at <= all; at += 10) applyLate(view, join(at, Math.min(10, all - at + 1)))
+  t.is(view.nodes.size, all)
+  t.is(view.indexOf(`node-${all}`), all)
+  applyLate(view, join(all + 1, MOST_LATE_BYTES / 8))
+  applyLate(view, change({ left: [all + 1] }))
+  t.is(view.nodes.size, all + MOST_LATE_BYTES / 8 - 1)
+})
+
+test('dropped changes are not seen, and clear tells those that wait', (t) => {
+  const view = pair()
+  applyLate(view, change({ joined: [[3, 'c']] }))
+  view.dropLate()
+  t.is(view.indexOf('c'), undefined)
+  applyLate(view, change({ joined: [[4, 'd']] }))
+  t.deepEqual(view.clear().left, ['own', 'b', 'd'])
+})
+
+test.serial(
+  'a late change that is none ends as an uncaught error; who reads and the other changes are not to blame',
+  async (t) => {
+    const view = pair()
+    applyLate(view, change({ joined: [[3, 'c']] }))
+    applyLate(view, { joined: 5 } as unknown as WireChange)
+    applyLate(view, change({ joined: [[4, 'd']] }))
+    const before = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    const uncaught: unknown[] = []
+    process.on('uncaughtException', (error) => uncaught.push(error))
+    try {
+      t.deepEqual([...view.nodes.keys()], ['own', 'b', 'c', 'd'])
+      await new Promise((resolve) => setImmediate(resolve))
+    } finally {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of before) process.on('uncaughtException', listener)
+    }
+    t.is(uncaught.length, 1)
+    t.true(uncaught[0] instanceof TypeError)
+  },
+)

@@ -455,3 +455,27 @@ test('what has no meaning in memory is refused with its name, and so is every wr
   t.throws(() => memoryNetwork({ clocks: null } as never), wrong)
   t.throws(() => memoryNetwork({ clock: 5 } as never), { ...wrong, message: /`clock` is 5/ })
 })
+
+test('what came before somebody listens is not told, and is known', async (t) => {
+  const network = memoryNetwork()
+  t.teardown(() => network.stop())
+  const a = await network.start({ processName: 'a' })
+  await network.start({ processName: 'before' })
+  const told: unknown[] = []
+  a.on('nodeJoined', (node) => told.push(node))
+  await network.start({ processName: 'after' })
+  t.deepEqual(told, ['after'])
+  t.deepEqual(Object.keys(a.registeredCallbacks), ['before', 'after'])
+})
+
+test('a wait is over at once when what it waits for came while nobody asked', async (t) => {
+  const network = memoryNetwork()
+  t.teardown(() => network.stop())
+  const a = await network.start<Callbacks>({ processName: 'a' })
+  const b = await network.start({ processName: 'b' })
+  const c = await network.start({ processName: 'c' })
+  await expose(b, { add: (x: number, y: number) => x + y }, c)
+  await a.waitProcess('b', { timeout: 1 })
+  await a.waitFunction('add', { timeout: 1 })
+  t.is(await a.call.add(1, 2), 3)
+})

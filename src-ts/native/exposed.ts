@@ -42,6 +42,11 @@ export class Exposed {
     this.#tell([...this.#names], [])
   }
 
+  /** Whether somebody waits for the controller to take in a change. */
+  isWaiting(): boolean {
+    return this.#waiters.size > 0
+  }
+
   /** The controller knows `known` of this node now. */
   settle(known: ReadonlySet<string>): void {
     for (const waiter of this.#waiters) {

@@ -28,6 +28,11 @@ export interface LinkEvents {
   /** The link will never connect: name in use, unauthorized, connect timeout. */
   failed(error: DaffiError): void
   registryChanged(change: RegistryChanges): void
+  /**
+   * Whether somebody wants to hear of the next change of the registry. While nobody does, none is told: what the link is
+   * asked later takes all of them into account.
+   */
+  isCurious(): boolean
   /** The controller asks this node to stop. */
   stopAsked(): void
 }

@@ -23,6 +23,7 @@ import type {
   LinkStats,
   OpenStream,
   Receivers,
+  RegistryChanges,
   Respond,
   Serve,
 } from './link-types.js'
@@ -59,6 +60,8 @@ export class NativeLink implements Link {
   #strayResponses = 0
   /** The controller lets this node stop others. */
   #isAdmin = false
+  /** What the controller said at the handshake, until the registry behind it is here. */
+  #welcome: Welcome | undefined
   /** The controller has said that it stops: the end of this connection is no accident. */
   #controllerStops = false
   /** Where the controller is looked for; `undefined` where it is in this process. */
@@ -318,26 +321,12 @@ export class NativeLink implements Link {
   #takeOther(kind: number, word: number, payload: number, end: number): void {
     const words = this.#completion.words
     switch (kind) {
-      case Kind.Welcome: {
-        const welcome = decodeFrom(this.#completion.buffer, payload, end, null) as Welcome
-        this.#registry.own = welcome.node
-        this.#registry.controllerName = welcome.controller
-        this.#isAdmin = welcome.grant?.admin === true
-        this.#exposed.restrict(welcome.grant?.expose)
-        const changes = this.#registry.apply(welcome.registry)
-        this.#exposed.tellAll()
-        this.#events.registryChanged(changes)
-        this.#events.connected({ node: welcome.node, controller: welcome.controller, local: welcome.local })
-        this.#exposed.settle(this.#known ?? NOTHING)
+      case Kind.Welcome:
+        this.#welcome = decodeFrom(this.#completion.buffer, payload, end, null) as Welcome
         break
-      }
-      case Kind.RegistryChange: {
-        this.#events.registryChanged(
-          this.#registry.apply(decodeFrom(this.#completion.buffer, payload, end, null) as WireChange),
-        )
-        this.#exposed.settle(this.#known ?? NOTHING)
+      case Kind.RegistryChange:
+        this.#takeChange(payload, end)
         break
-      }
       case Kind.Goodbye:
         this.#goodbye.resolve()
         // Else it answers this node's own.
@@ -372,6 +361,29 @@ export class NativeLink implements Link {
     }
   }
 
+  /** A change of the registry; the first of a connection is all of it, and ends the welcome. */
+  #takeChange(payload: number, end: number): void {
+    const { buffer } = this.#completion
+    const welcome = this.#welcome
+    this.#welcome = undefined
+    if (welcome !== undefined) {
+      this.#registry.own = welcome.node
+      this.#registry.controllerName = welcome.controller
+      this.#isAdmin = welcome.grant?.admin === true
+      this.#exposed.restrict(welcome.grant?.expose)
+    }
+    const isWanted = this.#exposed.isWaiting() || this.#events.isCurious()
+    let changes: RegistryChanges | undefined
+    if (isWanted) changes = this.#registry.apply(decodeFrom(buffer, payload, end, null) as WireChange)
+    else this.#registry.applyLate(buffer, payload, end)
+    if (welcome !== undefined) this.#exposed.tellAll()
+    if (changes !== undefined) this.#events.registryChanged(changes)
+    if (welcome !== undefined) {
+      this.#events.connected({ node: welcome.node, controller: welcome.controller, local: welcome.local })
+    }
+    if (this.#exposed.isWaiting()) this.#exposed.settle(this.#known ?? NOTHING)
+  }
+
   /** Why the connection is gone: a controller that has said goodbye closes it without a further word. */
   #endOf(payload: number, end: number): DaffiError {
     const [code, context] = this.#reason(payload, end, { starting: false })
@@ -400,6 +412,9 @@ export class NativeLink implements Link {
       stopping ? globalStopped(`${method}()`, 'maybe') : errorFromWire(code, { method, cause: error }),
     )
     this.#submission.drop(error)
+    this.#welcome = undefined
+    // Who hears which nodes are gone must hear of those, too, that nobody wanted to know of until now.
+    if (stopping || !this.#events.isCurious()) this.#registry.dropLate()
     const changes = this.#registry.clear()
     if (stopping) return
     this.#events.registryChanged(changes)
@@ -489,7 +504,6 @@ interface Welcome {
   local: boolean
   /** What this node may do; everything without. */
   grant?: { expose: string[]; admin: boolean }
-  registry: WireChange
 }
 
 /** Longest run of the event loop's time for what arrives (RELIABILITY L5). */

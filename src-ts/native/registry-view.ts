@@ -1,4 +1,6 @@
 import { GENERATOR_PREFIX } from '../names.js'
+import { decodeFrom } from '../payload/decode.js'
+import { type Body, LateChanges } from './late-changes.js'
 import type { Receivers, RegistryChanges } from './link-types.js'
 
 /** A change as the controller sends it: docs/protocol.md, "Registry". */
@@ -10,16 +12,13 @@ export interface WireChange {
   left: number[]
 }
 
-/** What this node knows of all nodes and their callbacks, as the controller told it. */
+/**
+ * What this node knows of all nodes and their callbacks, as the controller told it. Changes that nobody wants to hear of
+ * wait as bytes until something is read; what was read before is the same object ever after.
+ */
 export class RegistryView {
-  /** Node name to callback names, the own node included. */
-  get nodes(): ReadonlyMap<string, ReadonlySet<string>> {
-    return this.#byName
-  }
-  /** Callback id to name, for incoming requests. */
-  readonly names: Map<number, string> = new Map()
-  /** What the controller has of this node, as it was told. */
-  readonly ownNames: Set<string> = new Set()
+  readonly #names = new Map<number, string>()
+  readonly #ownNames = new Set<string>()
   readonly #byName = new Map<string, Node>()
   /** By index. Most often all of a run, so an array is smaller than a Map; with gaps V8 makes a table of it. */
   readonly #byIndex: (Node | undefined)[] = []
@@ -31,17 +30,46 @@ export class RegistryView {
   own: number = 0
   /** Name of the node in the controller's own process as the Welcome tells it; empty where there is none. */
   controllerName: string = ''
-  /** Its index. One that takes the name after it has left has another, and is not taken for it. */
-  controller: number = 0
+  #controller = 0
+  /** Changes that are not applied yet; `null` while there are none. Whatever reads below looks here first. */
+  #late: LateChanges | null = null
+
+  /** Node name to callback names, the own node included. */
+  get nodes(): ReadonlyMap<string, ReadonlySet<string>> {
+    if (this.#late !== null) this.#catchUp()
+    return this.#byName
+  }
+
+  /** Callback id to name, for incoming requests. */
+  get names(): ReadonlyMap<number, string> {
+    if (this.#late !== null) this.#catchUp()
+    return this.#names
+  }
+
+  /** What the controller has of this node, as it was told. */
+  get ownNames(): ReadonlySet<string> {
+    if (this.#late !== null) this.#catchUp()
+    return this.#ownNames
+  }
+
+  /**
+   * Index of the node in the controller's own process, 0 where it has none. One that takes its name after it has left
+   * has another, and is not taken for it.
+   */
+  get controller(): number {
+    if (this.#late !== null) this.#catchUp()
+    return this.#controller
+  }
 
   /** The callback of this name, as far as it is known. */
   method(name: string): Method | undefined {
+    if (this.#late !== null) this.#catchUp()
     return this.#methods.get(name)
   }
 
   /** Whether another node, or the node of this index, has a generator of this name. */
   yields(name: string, index: number): boolean {
-    const method = this.#methods.get(GENERATOR_PREFIX + name)
+    const method = this.method(GENERATOR_PREFIX + name)
     if (method === undefined) return false
     return index === 0 ? method.others > 0 : this.#byIndex[index]?.ids.has(method.id) === true
   }
@@ -52,16 +80,19 @@ export class RegistryView {
   }
 
   indexOf(node: string): number | undefined {
+    if (this.#late !== null) this.#catchUp()
     return this.#byName.get(node)?.index
   }
 
   /** The name of the node with this index; a node that has just left has none. */
   nodeName(index: number): string | undefined {
+    if (this.#late !== null) this.#catchUp()
     return this.#byIndex[index]?.name
   }
 
   /** All other nodes that have a callback, in the order in which this node learnt of them. */
   receivers(method: string): Receivers {
+    if (this.#late !== null) this.#catchUp()
     const known = this.#receivers.get(method)
     if (known !== undefined) return known
     const names: string[] = []
@@ -78,6 +109,7 @@ export class RegistryView {
 
   /** Applies a change and gives it in names. */
   apply(change: WireChange): RegistryChanges {
+    if (this.#late !== null) this.#catchUp()
     const changes: RegistryChanges = { joined: [], left: [], added: [], removed: [] }
     this.#receivers.clear()
     for (const joined of change.joined) {
@@ -88,14 +120,14 @@ export class RegistryView {
       this.#byIndex[index] = node
       this.#byName.set(name, node)
       changes.joined.push(name)
-      if (this.controller === 0 && name === this.controllerName) this.controller = index
+      if (this.#controller === 0 && name === this.controllerName) this.#controller = index
     }
     for (const [id, told] of change.names) {
-      if (this.names.has(id)) continue
+      if (this.#names.has(id)) continue
       // Calls and requests look it up by the string that V8 has for property names: this is that string.
       const name = Object.keys({ [told]: id })[0] as string
       const method: Method = { id, name, others: 0 }
-      this.names.set(id, name.startsWith(GENERATOR_PREFIX) ? name.slice(1) : name)
+      this.#names.set(id, name.startsWith(GENERATOR_PREFIX) ? name.slice(1) : name)
       this.#methodsById.set(id, method)
       // A name that all had withdrawn comes back under a higher id; who still has the old one is told off below.
       if ((this.#methods.get(name)?.id ?? 0) < id) this.#methods.set(name, method)
@@ -106,19 +138,57 @@ export class RegistryView {
     return changes
   }
 
+  /**
+   * Applies the change whose MessagePack stands in `buffer` from `start` to `end` when something is read, or when too much
+   * waits; `buffer` may be used again. Nobody is told.
+   */
+  applyLate(buffer: Buffer, start: number, end: number): void {
+    this.#late ??= new LateChanges()
+    if (this.#late.add(buffer, start, end)) return
+    this.#catchUp()
+    const late = new LateChanges()
+    if (late.add(buffer, start, end)) this.#late = late
+    else this.#applyEach([[buffer, start, end]])
+  }
+
+  /** Forgets the changes that are not applied yet: nobody will ask for them. */
+  dropLate(): void {
+    this.#late = null
+  }
+
+  #catchUp(): void {
+    const late = this.#late
+    this.#late = null
+    if (late !== null) this.#applyEach(late)
+  }
+
+  #applyEach(bodies: Iterable<Body>): void {
+    for (const [buffer, start, end] of bodies) {
+      try {
+        this.apply(decodeFrom(buffer, start, end, null) as WireChange)
+      } catch (error) {
+        // As of one that is applied at once: who reads is not to blame.
+        queueMicrotask(() => {
+          throw error
+        })
+      }
+    }
+  }
+
   /** Forgets everything: the controller is gone. */
   clear(): RegistryChanges {
+    if (this.#late !== null) this.#catchUp()
     const changes: RegistryChanges = { joined: [], left: [], added: [], removed: [] }
     this.#byIndex.forEach((_node, index) => this.#leave(index, changes))
     this.#byIndex.length = 0
     this.#byName.clear()
-    this.names.clear()
+    this.#names.clear()
     this.#methods.clear()
     this.#methodsById.clear()
     this.own = 0
-    this.ownNames.clear()
+    this.#ownNames.clear()
     this.controllerName = ''
-    this.controller = 0
+    this.#controller = 0
     return changes
   }
 
@@ -127,11 +197,11 @@ export class RegistryView {
     if (node === undefined) return
     if (node.ids === NO_IDS) node.giveSets()
     for (const id of ids) {
-      const name = this.names.get(id)
+      const name = this.#names.get(id)
       if (name === undefined || node.ids.has(id)) continue
       node.ids.add(id)
       const method = this.#methodsById.get(id) as Method
-      if (index === this.own) this.ownNames.add(method.name)
+      if (index === this.own) this.#ownNames.add(method.name)
       else method.others++
       if (node.callbacks.has(name)) {
         if (this.#hasOtherKind(node, method)) changes.kinds = true
@@ -148,9 +218,9 @@ export class RegistryView {
     for (const id of ids) {
       if (!node.ids.delete(id)) continue
       const method = this.#methodsById.get(id) as Method
-      if (index === this.own) this.ownNames.delete(method.name)
+      if (index === this.own) this.#ownNames.delete(method.name)
       else method.others--
-      const name = this.names.get(id) as string
+      const name = this.#names.get(id) as string
       // It may have the name under a later id already.
       if (this.#hasOtherId(node, name)) {
         if (this.#hasOtherKind(node, method)) changes.kinds = true

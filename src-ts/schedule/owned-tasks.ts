@@ -114,10 +114,15 @@ export class OwnedTasks implements TaskControl {
     return typeof info === 'object' ? (info as ScheduledTaskInfo | null) : null
   }
 
+  /** Whether it matters that nodes come and go. */
+  isCurious(): boolean {
+    return this.#tasks.size > 0 || this.#unwanted.size > 0
+  }
+
   /** Nodes came or went. */
   changed(link: Link, change: RegistryChanges): void {
     // Without a connection all are gone from here, and none of them from the world.
-    if (link.nodeIndex === 0 || (this.#tasks.size === 0 && this.#unwanted.size === 0)) return
+    if (link.nodeIndex === 0 || !this.isCurious()) return
     for (const node of new Set([...change.joined, ...change.left])) {
       this.#tellUnwanted(link, node)
       const tasks = this.#accepted(node)

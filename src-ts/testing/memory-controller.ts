@@ -33,12 +33,12 @@ export class MemoryController {
   join(name: string, deliver: (parcel: Parcel) => void): Member | null {
     if (this.#registry.hasNode(name)) return null
     const member = new Member(this.#registry.join(name), deliver)
-    const [registry, ...more] = this.#registry.snapshot()
+    const snapshot = this.#registry.snapshot()
     this.#tell(controlOf(Kind.RegistryChange, { ...NO_CHANGE, joined: [[member.index, name]] }))
     this.#members.set(member.index, member)
-    const welcome = { node: member.index, controller: '', local: true, registry }
-    deliver({ frame: controlOf(Kind.Welcome, welcome), big: null })
-    for (const change of more) deliver({ frame: controlOf(Kind.RegistryChange, change), big: null })
+    // As the native half hands it over: what the registry holds comes behind the welcome.
+    deliver({ frame: controlOf(Kind.Welcome, { node: member.index, controller: '', local: true }), big: null })
+    for (const change of snapshot) deliver({ frame: controlOf(Kind.RegistryChange, change), big: null })
     return member
   }
 

@@ -74,19 +74,19 @@ async fn connect(shared: &Shared, limit: Duration) -> Result<(Arc<Line>, Pace), 
         Err(CoreError::new(ErrorCode::ConnectionLost, message))
     })?;
     let credentials = ClientCredentials { name: options.name.clone(), instance: shared.instance, secret };
-    let (welcome, frame, leftover) = handshake::client(&stream, credentials, limit).await?;
+    let (welcome, _, leftover) = handshake::client(&stream, credentials, limit).await?;
     let socket = stream.into_socket().map_err(lost)?;
     let limits = Limits { max_payload: options.max_payload, max_assembling: 4 * options.max_payload };
     socket.ask_for_room(SEND_BUFFER_BYTES);
     let line = Arc::new(Line::new(socket, leftover, limits, options.outbound_soft, shared.wake.clone()));
-    line.stash(frame);
-    shared.lines.lock().push_back(line.clone());
-    shared.connections.fetch_add(1, Ordering::Relaxed);
-    shared.ring();
     let pace = Pace {
         heartbeat: Duration::from_millis(welcome.heartbeat_ms.max(1)),
         dead: Duration::from_millis(welcome.dead_ms.max(4)),
     };
+    line.stash(event::welcome(welcome));
+    shared.lines.lock().push_back(line.clone());
+    shared.connections.fetch_add(1, Ordering::Relaxed);
+    shared.ring();
     Ok((line, pace))
 }
 
