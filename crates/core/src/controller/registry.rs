@@ -40,6 +40,8 @@ struct Callback {
 #[derive(Debug, Default)]
 struct Pending {
     joined: Vec<(u32, String)>,
+    /// Some joined, though they may have left again.
+    had_newcomers: bool,
     names: Vec<(u32, String)>,
     exposes: BTreeMap<u32, BTreeSet<u32>>,
     withdraws: BTreeMap<u32, BTreeSet<u32>>,
@@ -82,6 +84,7 @@ impl Registry {
         self.names.insert(name.to_owned(), index);
         self.nodes.insert(index, Entry { name: name.to_owned(), exposes: BTreeSet::new() });
         self.pending.joined.push((index, name.to_owned()));
+        self.pending.had_newcomers = true;
         index
     }
 
@@ -133,7 +136,7 @@ impl Registry {
                     callback.nodes.push(index);
                 }
                 // Undone and not told: nobody but newcomers, whose welcome held it, need know.
-                if !take(&mut self.pending.withdraws, index, id) || !self.pending.joined.is_empty() {
+                if !take(&mut self.pending.withdraws, index, id) || self.pending.had_newcomers {
                     self.pending.exposes.entry(index).or_default().insert(id);
                 }
             }
@@ -148,7 +151,7 @@ impl Registry {
         }
         for id in &removed {
             self.withdraw(index, *id);
-            if !take(&mut self.pending.exposes, index, *id) || !self.pending.joined.is_empty() {
+            if !take(&mut self.pending.exposes, index, *id) || self.pending.had_newcomers {
                 self.pending.withdraws.entry(index).or_default().insert(*id);
             }
         }
@@ -189,7 +192,7 @@ impl Registry {
     /// Whether others are to be told something.
     #[must_use]
     pub fn is_changed(&self) -> bool {
-        let Pending { joined, names: _, exposes, withdraws, left } = &self.pending;
+        let Pending { joined, exposes, withdraws, left, .. } = &self.pending;
         !(joined.is_empty() && exposes.is_empty() && withdraws.is_empty() && left.is_empty())
     }
 
@@ -364,6 +367,20 @@ mod tests {
         let told = registry.take_changes().for_others();
         assert_eq!(told, RegistryChange { withdraws: vec![(b, vec![1])], ..RegistryChange::default() });
         assert_eq!(registry.snapshot().names, []);
+    }
+
+    #[test]
+    fn what_is_undone_twice_is_told_though_the_newcomer_of_that_time_has_left() {
+        let mut registry = Registry::default();
+        let (a, b) = (registry.join("a"), registry.join("b"));
+        registry.register(b, &add(&["f"])).unwrap();
+        registry.take_changes();
+        registry.register(a, &add(&["f"])).unwrap();
+        let newcomer = registry.join("newcomer");
+        registry.register(a, &remove(&["f"])).unwrap();
+        registry.leave(newcomer);
+        registry.register(a, &add(&["f"])).unwrap();
+        assert_eq!(registry.take_changes().for_others().exposes, [(a, vec![1])]);
     }
 
     #[test]
