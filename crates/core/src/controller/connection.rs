@@ -193,7 +193,7 @@ fn nothing(error: &io::Error) -> Result<Read, CoreError> {
 enum Walk {
     /// No whole frame is left.
     Done,
-    /// At a call of a node that nobody was told of.
+    /// At a call of a node of which all are to be told first.
     Unannounced,
 }
 
@@ -228,7 +228,7 @@ impl Batch {
         }
     }
 
-    /// Nobody gets a call of a node that it was never told of, and the node knows of its registration first.
+    /// Has all told of a node, and the node knows of its registration first.
     fn announce(&mut self, hub: &Rc<Hub>, peer: &Rc<Peer>) {
         if !self.answers.is_empty() {
             peer.send_runs(hub, &self.answers, &[(0, self.answers.len())]);
@@ -250,7 +250,7 @@ impl Batch {
             let length = header.frame_len();
             let Some(frame) = rest.get_mut(..length) else { return Ok(Walk::Done) };
             let is_call = header.kind as u8 >= Kind::Request as u8;
-            if is_call && !peer.is_announced.get() {
+            if is_call && !peer.is_announced.get() && hub.must_announce(&router.registry) {
                 return Ok(Walk::Unannounced);
             }
             let start = self.walked;
@@ -289,6 +289,9 @@ impl Batch {
                 (true, Kind::Response) => {
                     if let Some(lost) = router.abandon(peer.index, header.slot, header.generation) {
                         let code = ErrorCode::PayloadTooLarge;
+                        if let Some(caller) = peers.get(&lost.caller) {
+                            hub.introduce(&mut router.registry, peer, caller);
+                        }
                         hub.answer_later(lost.caller, error_frame(peer.index, lost.slot, lost.generation, code));
                     }
                     Route::Drop
@@ -302,6 +305,9 @@ impl Batch {
                 (true, Kind::CalleeItems) => {
                     if let Some(lost) = router.abandon(peer.index, header.slot, header.generation) {
                         let code = ErrorCode::PayloadTooLarge;
+                        if let Some(caller) = peers.get(&lost.caller) {
+                            hub.introduce(&mut router.registry, peer, caller);
+                        }
                         hub.answer_later(lost.caller, error_frame(peer.index, lost.slot, lost.generation, code));
                         hub.answer_later(peer.index, cancel_frame(lost.caller, header.slot, header.generation));
                     }
@@ -324,6 +330,7 @@ impl Batch {
                         _ => {
                             is_adjacent = false;
                             let Some(target) = peers.get(&to) else { continue };
+                            hub.introduce(&mut router.registry, peer, target);
                             last = Some((to, target));
                             target
                         }

@@ -8,9 +8,12 @@ pub mod doorman;
 pub mod grants;
 mod hub;
 mod outbox;
+mod pace;
 mod peer;
 pub mod registry;
 pub mod router;
+pub mod snapshot;
+pub mod telling;
 mod tickets;
 
 use crate::auth::{self, Secret, Tokens};
