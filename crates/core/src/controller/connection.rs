@@ -28,6 +28,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
         }
         panics::may_happen(Place::Serve);
         runtime::beat();
+        hub.gatherer.count();
         let mut reads = 0;
         let outcome = loop {
             // Whoever was given up meanwhile may have left bytes in the socket: nobody's calls by now.
@@ -35,6 +36,9 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
                 return;
             }
             let outcome = input.read(&hub, &peer);
+            if hub.gatherer.is_long() {
+                hub.flush_gathered().await;
+            }
             hub.settle();
             reads += 1;
             if !matches!(outcome, Ok(Read::More)) || peer.is_gone.get() {
@@ -49,6 +53,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
             }
             if reads == READS_A_TURN {
                 tokio::task::yield_now().await;
+                hub.gatherer.count();
                 reads = 0;
             }
         };
@@ -60,6 +65,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
             Ok(_) => wait_for_room(&peer, &mut input.blocked).await,
             Err(error) => {
                 tracing::warn!(node = peer.index, %error, "closed a node that broke the rules");
+                peer.release(&hub);
                 // In the middle of a frame a refusal would not be read as one.
                 let hears_why = peer.queued() == 0;
                 hub.depart(&peer, error.code, !hears_why);

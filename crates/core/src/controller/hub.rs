@@ -2,6 +2,7 @@
 
 use super::connection::{self, error_frame};
 use super::doorman::Doorman;
+use super::gather::Gatherer;
 use super::grants::{Grant, grant_for};
 use super::pace::Pace;
 use super::peer::Peer;
@@ -39,6 +40,8 @@ pub(super) struct Hub {
     pub scratch: RefCell<Box<[u8]>>,
     /// Lists of a batch, kept for their memory.
     pub lists: Cell<(Vec<Rc<Peer>>, Vec<u8>)>,
+    /// Brings together what goes to one node, while many connections are busy.
+    pub gatherer: Gatherer<Rc<Peer>>,
     /// Buffers for large frames, kept for their memory.
     buffers: RefCell<Vec<Vec<u8>>>,
     /// Connections that have not proved themselves, oldest first.
@@ -75,6 +78,7 @@ impl Hub {
             peers: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             lists: Cell::default(),
+            gatherer: Gatherer::new(),
             buffers: RefCell::default(),
             strangers: RefCell::default(),
             last_stranger: Cell::new(0),
@@ -293,9 +297,11 @@ impl Hub {
 
     /// Ends a peer and all its calls at once. `closes` leaves the socket to the caller when false.
     pub fn depart(self: &Rc<Self>, peer: &Rc<Peer>, code: ErrorCode, closes: bool) {
-        if peer.is_gone.replace(true) {
+        if peer.is_gone.get() {
             return;
         }
+        peer.release(self);
+        peer.is_gone.set(true);
         tracing::debug!(node = peer.index, ?code, "node left");
         self.peers.borrow_mut().remove(&peer.index);
         let mut departure = self.router.borrow_mut().leave(peer.index);
@@ -366,6 +372,26 @@ impl Hub {
                 }
                 hub.settle();
             });
+        }
+    }
+
+    /// Writes at the end of each turn what was gathered.
+    pub async fn keep_flushing(self: Rc<Self>) {
+        let flushing = async || loop {
+            self.flush_gathered().await;
+            self.settle();
+            self.gatherer.turn().await;
+            panics::may_happen(Place::Flush);
+        };
+        while panics::catch(flushing()).await.is_none() {}
+    }
+
+    /// Writes what was gathered so far. Waits for nothing.
+    pub async fn flush_gathered(self: &Rc<Self>) {
+        while let Some(peer) = self.gatherer.next() {
+            if panics::catch(async { peer.release(self) }).await.is_none() {
+                self.fail(&peer, ErrorCode::ConnectionLost);
+            }
         }
     }
 
@@ -500,6 +526,7 @@ impl Hub {
     pub async fn end(self: &Rc<Self>) {
         self.is_stopping.set(true);
         self.is_ending.set(true);
+        self.flush_gathered().await;
         for peer in self.peers.borrow().values() {
             let _ = peer.stream.shutdown(Shutdown::Write);
         }
