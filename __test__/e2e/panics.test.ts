@@ -6,7 +6,7 @@ import { beats } from '../helpers/in-flight.js'
 import { codeOf, freshPlace, knows, type Place, startGlobal, startProcess, transports } from '../helpers/process.js'
 
 /** Places whose panic a call under way outlives. */
-const HARMLESS = ['Connect', 'Accept', 'Handshake', 'Heartbeat', 'StopNodes']
+const HARMLESS = ['Connect', 'Accept', 'Handshake', 'Heartbeat', 'Flush', 'StopNodes']
 
 for (const transport of transports) {
   test.serial(
@@ -34,6 +34,10 @@ for (const transport of transports) {
                 .fg({ timeout: 5000 }),
             ),
           ]),
+        // It looks at a turn now and then.
+        Flush: async () => {
+          for (let i = 0; i < 50; i++) await g.node('w').call.add(1, 2)
+        },
         Changes: () => tell('expose another'),
         StopNodes: async () => t.is(await tell('killAll'), '{"stopped":[],"remaining":[]}'),
       }
@@ -74,7 +78,7 @@ for (const transport of transports) {
           await pending
         } else t.regex(await pending, /^ERR_(NODE_LOST|CONNECTION_LOST)$/, place)
       }
-      t.is(places.length, 9)
+      t.is(places.length, 10)
       figure(t, 'P7', `${transport}: tasks that panicked and were caught`, caught, { exactly: places.length })
       figure(t, 'P7', `${transport}: processes that ended`, core.hasEnded ? 1 : 0, { exactly: 0 })
       await core.ask('stop')

@@ -56,6 +56,8 @@ pub enum Place {
     Serve,
     /// What sends a controller's queued bytes.
     WriteOut,
+    /// What sends what a controller gathered.
+    Flush,
     /// The heartbeat of a controller.
     Heartbeat,
     /// What tells nodes of each other.
@@ -65,13 +67,14 @@ pub enum Place {
 }
 
 /// Every place, in the order of their numbers.
-pub const PLACES: [Place; 9] = [
+pub const PLACES: [Place; 10] = [
     Place::Connect,
     Place::Guard,
     Place::Accept,
     Place::Handshake,
     Place::Serve,
     Place::WriteOut,
+    Place::Flush,
     Place::Heartbeat,
     Place::Changes,
     Place::StopNodes,

@@ -5,7 +5,7 @@ mod support;
 use daffi_core::auth::Secret;
 use daffi_core::controller::{Controller, ControllerOptions};
 use daffi_core::transport::{Address, Stream};
-use daffi_protocol::control::{self, Refused, Register};
+use daffi_protocol::control::{self, Refused, Register, RegistryChange};
 use daffi_protocol::limits::FRAGMENT_BYTES;
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
 use std::collections::BTreeMap;
@@ -32,6 +32,57 @@ fn a_call_is_routed_and_its_answer_comes_back() {
         assert_eq!((header.kind, header.node, header.slot, header.generation), (Kind::Response, callee.index, 5, 1));
         assert_eq!((header.callback, &body[..]), (0, &b"sum"[..]));
         world.until(|stats| stats.calls_in_flight == 0 && stats.nodes == 2).await;
+    });
+}
+
+#[test]
+fn a_node_that_calls_at_once_is_made_known_to_whom_it_calls_and_once_only() {
+    on_each(defaults(), async |world: World| {
+        let mut callee = world.exposing("callee", &["f"]).await;
+        for round in 0..5 {
+            let mut caller = world.node(&format!("caller-{round}")).await;
+            let register = Register { add: vec!["g".into()], remove: vec![] };
+            let mut bytes = control::frame(Kind::Register, &register).unwrap();
+            let request = Header { generation: 1, callback: caller.names["f"], ..Header::new(Kind::Request) };
+            bytes.extend(request.frame(&[]));
+            caller.stream.write_all(&bytes).await.unwrap();
+            let mut told = Vec::new();
+            loop {
+                let (header, body) = callee.any().await.unwrap();
+                if header.kind != Kind::RegistryChange {
+                    assert_eq!((header.kind, header.node), (Kind::Request, caller.index));
+                    break;
+                }
+                let change: RegistryChange = control::parse(&body).unwrap();
+                told.extend(change.joined.iter().map(|(index, _)| *index));
+                callee.learn(change);
+            }
+            assert!(told.contains(&caller.index));
+            // It can be called back.
+            let back = Header { node: caller.index, callback: callee.names["g"], ..request };
+            assert!(callee.exposes_named(caller.index, "g"));
+            callee.send(back, &[]).await;
+            assert_eq!(caller.next().await.0.kind, Kind::Request);
+            // All others are told later, and it is not told twice.
+            let _marker = world.node(&format!("marker-{round}")).await;
+            while !callee.nodes.values().any(|name| *name == format!("marker-{round}")) {
+                let (_, body) = callee.any().await.unwrap();
+                let change: RegistryChange = control::parse(&body).unwrap();
+                told.extend(change.joined.iter().map(|(index, _)| *index));
+                callee.learn(change);
+            }
+            assert_eq!(told.iter().filter(|index| **index == caller.index).count(), 1);
+            // A node that leaves before all have been told of it is told off to whom it was made known.
+            let lost = caller.index;
+            drop(caller);
+            while callee.nodes.contains_key(&lost) {
+                // What ends their calls comes before that.
+                let (header, body) = callee.any().await.unwrap();
+                if header.kind == Kind::RegistryChange {
+                    callee.learn(control::parse(&body).unwrap());
+                }
+            }
+        }
     });
 }
 

@@ -14,6 +14,7 @@ pub mod codec;
 pub mod control;
 pub mod error_code;
 pub mod extension;
+pub mod growing;
 pub mod kind;
 pub mod limits;
 pub mod prescan;

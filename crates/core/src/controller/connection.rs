@@ -28,6 +28,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
         }
         panics::may_happen(Place::Serve);
         runtime::beat();
+        hub.gatherer.count();
         let mut reads = 0;
         let outcome = loop {
             // Whoever was given up meanwhile may have left bytes in the socket: nobody's calls by now.
@@ -35,6 +36,9 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
                 return;
             }
             let outcome = input.read(&hub, &peer);
+            if hub.gatherer.is_long() {
+                hub.flush_gathered().await;
+            }
             hub.settle();
             reads += 1;
             if !matches!(outcome, Ok(Read::More)) || peer.is_gone.get() {
@@ -49,6 +53,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
             }
             if reads == READS_A_TURN {
                 tokio::task::yield_now().await;
+                hub.gatherer.count();
                 reads = 0;
             }
         };
@@ -60,6 +65,7 @@ pub(super) async fn serve(hub: Rc<Hub>, peer: Rc<Peer>) {
             Ok(_) => wait_for_room(&peer, &mut input.blocked).await,
             Err(error) => {
                 tracing::warn!(node = peer.index, %error, "closed a node that broke the rules");
+                peer.release(&hub);
                 // In the middle of a frame a refusal would not be read as one.
                 let hears_why = peer.queued() == 0;
                 hub.depart(&peer, error.code, !hears_why);
@@ -193,7 +199,7 @@ fn nothing(error: &io::Error) -> Result<Read, CoreError> {
 enum Walk {
     /// No whole frame is left.
     Done,
-    /// At a call of a node that nobody was told of.
+    /// At a call of a node of which all are to be told first.
     Unannounced,
 }
 
@@ -228,7 +234,7 @@ impl Batch {
         }
     }
 
-    /// Nobody gets a call of a node that it was never told of, and the node knows of its registration first.
+    /// Has all told of a node, and the node knows of its registration first.
     fn announce(&mut self, hub: &Rc<Hub>, peer: &Rc<Peer>) {
         if !self.answers.is_empty() {
             peer.send_runs(hub, &self.answers, &[(0, self.answers.len())]);
@@ -250,7 +256,7 @@ impl Batch {
             let length = header.frame_len();
             let Some(frame) = rest.get_mut(..length) else { return Ok(Walk::Done) };
             let is_call = header.kind as u8 >= Kind::Request as u8;
-            if is_call && !peer.is_announced.get() {
+            if is_call && !peer.is_announced.get() && hub.must_announce(&router.registry) {
                 return Ok(Walk::Unannounced);
             }
             let start = self.walked;
@@ -289,6 +295,9 @@ impl Batch {
                 (true, Kind::Response) => {
                     if let Some(lost) = router.abandon(peer.index, header.slot, header.generation) {
                         let code = ErrorCode::PayloadTooLarge;
+                        if let Some(caller) = peers.get(&lost.caller) {
+                            hub.introduce(&mut router.registry, peer, caller);
+                        }
                         hub.answer_later(lost.caller, error_frame(peer.index, lost.slot, lost.generation, code));
                     }
                     Route::Drop
@@ -302,6 +311,9 @@ impl Batch {
                 (true, Kind::CalleeItems) => {
                     if let Some(lost) = router.abandon(peer.index, header.slot, header.generation) {
                         let code = ErrorCode::PayloadTooLarge;
+                        if let Some(caller) = peers.get(&lost.caller) {
+                            hub.introduce(&mut router.registry, peer, caller);
+                        }
                         hub.answer_later(lost.caller, error_frame(peer.index, lost.slot, lost.generation, code));
                         hub.answer_later(peer.index, cancel_frame(lost.caller, header.slot, header.generation));
                     }
@@ -324,6 +336,7 @@ impl Batch {
                         _ => {
                             is_adjacent = false;
                             let Some(target) = peers.get(&to) else { continue };
+                            hub.introduce(&mut router.registry, peer, target);
                             last = Some((to, target));
                             target
                         }

@@ -2,10 +2,13 @@
 
 use super::connection::{self, error_frame};
 use super::doorman::Doorman;
+use super::gather::Gatherer;
 use super::grants::{Grant, grant_for};
+use super::pace::Pace;
 use super::peer::Peer;
-use super::registry::split;
+use super::registry::Registry;
 use super::router::Router;
+use super::telling::{self, Telling};
 use super::{ControllerOptions, Counters, StoppedNodes};
 use crate::auth::Secret;
 use crate::error::CoreError;
@@ -14,6 +17,7 @@ use crate::panics::{self, Place};
 use crate::transport::{Stream, own_uid};
 use bytes::Bytes;
 use daffi_protocol::control::{self, Goodbye, RegistryChange, Welcome};
+use daffi_protocol::growing::welcome_frame;
 use daffi_protocol::limits::{HEADER_BYTES, MAX_FRAME_BODY_BYTES};
 use daffi_protocol::{ErrorCode, Header, Kind, frame_len};
 use rustc_hash::FxHashMap;
@@ -36,6 +40,8 @@ pub(super) struct Hub {
     pub scratch: RefCell<Box<[u8]>>,
     /// Lists of a batch, kept for their memory.
     pub lists: Cell<(Vec<Rc<Peer>>, Vec<u8>)>,
+    /// Brings together what goes to one node, while many connections are busy.
+    pub gatherer: Gatherer<Rc<Peer>>,
     /// Buffers for large frames, kept for their memory.
     buffers: RefCell<Vec<Vec<u8>>>,
     /// Connections that have not proved themselves, oldest first.
@@ -49,6 +55,8 @@ pub(super) struct Hub {
     /// Name of the node in this process.
     own_node: RefCell<Option<(u32, String)>>,
     changes_are_due: Cell<bool>,
+    /// When all are told of them.
+    pub pace: RefCell<Pace>,
     queued: Cell<usize>,
     counters: Arc<Counters>,
     /// Takes no new nodes and calls.
@@ -70,6 +78,7 @@ impl Hub {
             peers: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             lists: Cell::default(),
+            gatherer: Gatherer::new(),
             buffers: RefCell::default(),
             strangers: RefCell::default(),
             last_stranger: Cell::new(0),
@@ -77,6 +86,7 @@ impl Hub {
             late_answers: RefCell::default(),
             own_node: RefCell::default(),
             changes_are_due: Cell::new(false),
+            pace: RefCell::default(),
             queued: Cell::new(0),
             counters,
             is_stopping: Cell::new(false),
@@ -221,13 +231,13 @@ impl Hub {
         }
         let name = accepted.name.clone();
         let grant = if is_own { None } else { grant };
-        let (index, snapshot) = {
+        let (index, told) = {
             let mut router = self.router.borrow_mut();
             let index = router.join(&name, is_local);
             if let Some(grant) = &grant {
                 router.restrict(index, Arc::clone(grant));
             }
-            (index, router.registry.snapshot())
+            (index, router.registry.tell_all())
         };
         if is_own {
             self.own_node.replace(Some((index, name)));
@@ -235,7 +245,6 @@ impl Hub {
         let proof = accepted.controller_proof.clone();
         let peer = Peer::new(index, accepted, Rc::clone(stream));
         self.peers.borrow_mut().insert(index, Rc::clone(&peer));
-        let mut pieces = split(snapshot).into_iter();
         let welcome = Welcome {
             proof,
             node: index,
@@ -245,13 +254,10 @@ impl Hub {
             dead_ms: millis(self.options.dead),
             local: is_local,
             grant: grant.as_deref().map(Grant::notice),
-            registry: pieces.next().unwrap_or_default(),
+            registry: RegistryChange::default(),
         };
-        let mut frames = control::frame(Kind::Welcome, &welcome).unwrap_or_default();
-        for piece in pieces {
-            frames.extend(encode_change(&piece));
-        }
-        peer.send_owned(self, frames);
+        peer.send_owned(self, welcome_frame(&welcome, &told.first).unwrap_or_default());
+        told.rest.iter().for_each(|frame| peer.send_shared(self, frame));
         self.schedule_changes();
         Ok(peer)
     }
@@ -292,9 +298,11 @@ impl Hub {
 
     /// Ends a peer and all its calls at once. `closes` leaves the socket to the caller when false.
     pub fn depart(self: &Rc<Self>, peer: &Rc<Peer>, code: ErrorCode, closes: bool) {
-        if peer.is_gone.replace(true) {
+        if peer.is_gone.get() {
             return;
         }
+        peer.release(self);
+        peer.is_gone.set(true);
         tracing::debug!(node = peer.index, ?code, "node left");
         self.peers.borrow_mut().remove(&peer.index);
         let mut departure = self.router.borrow_mut().leave(peer.index);
@@ -337,12 +345,22 @@ impl Hub {
         self.schedule_changes();
     }
 
-    /// Has everybody told of changes within [`COALESCE`].
+    /// Has everybody told of changes as soon as the [`Pace`] allows.
     pub fn schedule_changes(self: &Rc<Self>) {
         if !self.changes_are_due.replace(true) {
             let hub = Rc::clone(self);
             tokio::task::spawn_local(async move {
-                tokio::time::sleep(COALESCE).await;
+                loop {
+                    let delay = hub.pace.borrow().delay(Instant::now());
+                    tokio::time::sleep(delay).await;
+                    if !hub.changes_are_due.get() {
+                        return;
+                    }
+                    // All may have been told in between.
+                    if hub.pace.borrow().allows(Instant::now()) {
+                        break;
+                    }
+                }
                 let telling = async {
                     panics::may_happen(Place::Changes);
                     hub.tell_changes();
@@ -358,9 +376,30 @@ impl Hub {
         }
     }
 
+    /// Writes at the end of each turn what was gathered.
+    pub async fn keep_flushing(self: Rc<Self>) {
+        let flushing = async || loop {
+            self.flush_gathered().await;
+            self.settle();
+            self.gatherer.turn().await;
+            panics::may_happen(Place::Flush);
+        };
+        while panics::catch(flushing()).await.is_none() {}
+    }
+
+    /// Writes what was gathered so far. Waits for nothing.
+    pub async fn flush_gathered(self: &Rc<Self>) {
+        while let Some(peer) = self.gatherer.next() {
+            if panics::catch(async { peer.release(self) }).await.is_none() {
+                self.fail(&peer, ErrorCode::ConnectionLost);
+            }
+        }
+    }
+
     /// Tells everybody what changed among the nodes since the last time.
     pub fn tell_changes(self: &Rc<Self>) {
         self.changes_are_due.set(false);
+        let begun = Instant::now();
         let changes = {
             let registry = &mut self.router.borrow_mut().registry;
             if !registry.is_changed() || self.is_ending.get() {
@@ -368,17 +407,28 @@ impl Hub {
             }
             registry.take_changes()
         };
-        let encode = |change: RegistryChange| -> Vec<Bytes> {
-            split(change).iter().map(|piece| Bytes::from(encode_change(piece))).collect()
-        };
-        let for_others = encode(changes.for_others());
+        let mut telling = Telling::new(changes);
         let peers: Vec<Rc<Peer>> = self.peers.borrow().values().cloned().collect();
         for peer in peers {
             peer.is_announced.set(true);
-            match changes.for_node(peer.index).map(encode) {
-                Some(own) => own.iter().for_each(|bytes| peer.send_shared(self, bytes)),
-                None => for_others.iter().for_each(|bytes| peer.send_shared(self, bytes)),
-            }
+            telling.frames(peer.index).iter().for_each(|bytes| peer.send_shared(self, bytes));
+        }
+        self.pace.borrow_mut().told(begun, Instant::now());
+    }
+
+    /// Whether all are told of a node that begins to call; else it is introduced to those whom it calls, since telling
+    /// all takes its time while many come.
+    pub fn must_announce(&self, registry: &Registry) -> bool {
+        registry.is_full_of_introductions() || self.pace.borrow().allows(Instant::now())
+    }
+
+    /// Tells the node `to` of `peer` if it was not told yet: nobody gets a call of a node that it does not know.
+    pub fn introduce(self: &Rc<Self>, registry: &mut Registry, peer: &Peer, to: &Rc<Peer>) {
+        if peer.is_announced.get() {
+            return;
+        }
+        if let Some(change) = registry.introduce(peer.index, to.index) {
+            telling::frames(change).iter().for_each(|frame| to.send_runs(self, frame, &[(0, frame.len())]));
         }
     }
 
@@ -397,6 +447,7 @@ impl Hub {
         loop {
             tokio::time::sleep(tick).await;
             panics::may_happen(Place::Heartbeat);
+            self.router.borrow_mut().registry.end_tick();
             let peers: Vec<Rc<Peer>> = self.peers.borrow().values().cloned().collect();
             for peer in peers {
                 let is_heard = peer.is_heard.replace(false) || peer.is_paused.get();
@@ -476,6 +527,7 @@ impl Hub {
     pub async fn end(self: &Rc<Self>) {
         self.is_stopping.set(true);
         self.is_ending.set(true);
+        self.flush_gathered().await;
         for peer in self.peers.borrow().values() {
             let _ = peer.stream.shutdown(Shutdown::Write);
         }
@@ -583,10 +635,6 @@ fn refusal(error: &CoreError) -> Vec<u8> {
     control::frame(Kind::Refused, &refused).unwrap_or_default()
 }
 
-fn encode_change(change: &RegistryChange) -> Vec<u8> {
-    control::frame(Kind::RegistryChange, change).unwrap_or_default()
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -596,8 +644,6 @@ const SCRATCH_BYTES: usize = 256 * 1024 + connection::LARGE_FRAME_BYTES;
 /// Buffers of the largest frame that are kept: 2 MiB.
 const KEPT_BUFFERS: usize = 8;
 const LARGEST_FRAME_BYTES: usize = frame_len(MAX_FRAME_BODY_BYTES as usize);
-/// Changes within this time are told as one (RELIABILITY L2).
-const COALESCE: Duration = Duration::from_millis(10);
 /// How long the holder of a name may take to answer when somebody else claims it (RELIABILITY F11).
 const PROBE: Duration = Duration::from_secs(2);
 const PROBE_LOOK: Duration = Duration::from_millis(5);

@@ -5,12 +5,16 @@
 
 mod connection;
 pub mod doorman;
+mod gather;
 pub mod grants;
 mod hub;
 mod outbox;
+mod pace;
 mod peer;
 pub mod registry;
 pub mod router;
+pub mod snapshot;
+pub mod telling;
 mod tickets;
 
 use crate::auth::{self, Secret, Tokens};
@@ -283,6 +287,7 @@ fn tokens(token: &str, grants: &[Arc<Grant>]) -> Tokens {
 /// Accepts and obeys until closed or until all handles are gone.
 async fn run(hub: Rc<Hub>, listener: Listener, secret: Rc<Secret>, mut commands: mpsc::Receiver<Command>) {
     let heart = tokio::task::spawn_local(Rc::clone(&hub).keep_alive());
+    let flusher = tokio::task::spawn_local(Rc::clone(&hub).keep_flushing());
     let mut waiting = Vec::new();
     let drain = loop {
         tokio::select! {
@@ -315,6 +320,7 @@ async fn run(hub: Rc<Hub>, listener: Listener, secret: Rc<Secret>, mut commands:
     }
     hub.end().await;
     heart.abort();
+    flusher.abort();
     drop(listener);
     commands.close();
     while let Ok(command) = commands.try_recv() {

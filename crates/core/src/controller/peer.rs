@@ -1,5 +1,6 @@
 //! One node, seen from the controller: its socket, what waits for it, whether it is alive.
 
+use super::gather::GATHERED_BYTES;
 use super::hub::Hub;
 use super::outbox::{Outbox, write_runs};
 use crate::handshake::Accepted;
@@ -52,6 +53,8 @@ pub(super) struct Peer {
     /// Rings when there is room again, it became slow, or it is gone.
     pub room: Notify,
     outbox: RefCell<Outbox>,
+    /// Small runs that leave at the end of the turn. Empty while bytes wait for room.
+    gathered: RefCell<Vec<u8>>,
     /// What the hub counts as queued for it.
     counted: Cell<usize>,
     /// A task waits for room in its socket.
@@ -79,6 +82,7 @@ impl Peer {
             tick: Notify::new(),
             room: Notify::new(),
             outbox: RefCell::default(),
+            gathered: RefCell::default(),
             counted: Cell::new(0),
             is_writing: Cell::new(false),
         })
@@ -118,13 +122,17 @@ impl Peer {
         self.tick.notify_waiters();
     }
 
-    /// Bytes that wait for room in its socket, what TLS holds of them included.
+    /// Bytes that wait for room in its socket or for the end of the turn, what TLS holds of them included.
     pub fn queued(&self) -> usize {
-        self.outbox.borrow().queued() + self.stream.unsent()
+        self.outbox.borrow().queued() + self.gathered.borrow().len() + self.stream.unsent()
     }
 
-    /// Writes runs of `buffer`, keeps a copy of what does not fit.
+    /// Writes runs of `buffer`, keeps a copy of what does not fit. While many connections are busy, small runs are
+    /// gathered instead.
     pub fn send_runs(self: &Rc<Self>, hub: &Rc<Hub>, buffer: &[u8], runs: &[(usize, usize)]) {
+        if hub.gatherer.is_on() && self.gather(hub, buffer, runs) {
+            return;
+        }
         let mut written = self.try_send(hub, buffer, runs);
         self.keep(hub, |outbox| {
             for &(start, end) in runs {
@@ -152,8 +160,53 @@ impl Peer {
         self.keep(hub, |outbox| outbox.push_shared(bytes.clone(), written));
     }
 
+    /// Keeps a copy of small runs for the end of the turn; false when they must take their way at once.
+    fn gather(self: &Rc<Self>, hub: &Rc<Hub>, buffer: &[u8], runs: &[(usize, usize)]) -> bool {
+        let bytes: usize = runs.iter().map(|(start, end)| end - start).sum();
+        // Nobody who sends is held up by what waits for the end of the turn alone.
+        let most = GATHERED_BYTES.min(hub.options.outbound_soft);
+        if bytes >= most || self.is_gone.get() {
+            return false;
+        }
+        if self.gathered.borrow().len() + bytes > most {
+            self.release(hub);
+        }
+        let mut gathered = self.gathered.borrow_mut();
+        if gathered.is_empty() {
+            if self.outbox.borrow().queued() + self.stream.unsent() > 0 {
+                return false;
+            }
+            if gathered.capacity() == 0 {
+                let Some(buffer) = hub.gatherer.begin(Rc::clone(self)) else { return false };
+                *gathered = buffer;
+            }
+        }
+        for &(start, end) in runs {
+            gathered.extend_from_slice(buffer.get(start..end).unwrap_or_default());
+        }
+        drop(gathered);
+        self.count(hub);
+        true
+    }
+
+    /// Writes what is gathered, keeps what does not fit.
+    pub fn release(self: &Rc<Self>, hub: &Rc<Hub>) {
+        let gathered = self.gathered.take();
+        if gathered.is_empty() {
+            return;
+        }
+        let written = self.try_send(hub, &gathered, &[(0, gathered.len())]);
+        if written == gathered.len() || self.is_gone.get() {
+            hub.gatherer.give_buffer_back(gathered);
+            self.keep(hub, |_| ());
+        } else {
+            self.keep(hub, |outbox| outbox.push_owned(gathered, written));
+        }
+    }
+
     /// Writes past the outbox when that is empty; gives the bytes that went.
     fn try_send(self: &Rc<Self>, hub: &Rc<Hub>, buffer: &[u8], runs: &[(usize, usize)]) -> usize {
+        self.release(hub);
         if self.is_gone.get() || self.queued() > 0 {
             return 0;
         }
@@ -247,6 +300,7 @@ impl Peer {
         self.is_gone.set(true);
         let _ = self.stream.shutdown(Shutdown::Both);
         self.outbox.take();
+        self.gathered.take();
         hub.count_queued(self.counted.take(), 0);
         self.room.notify_waiters();
         self.tick.notify_waiters();
@@ -261,3 +315,7 @@ const CONTROLS_A_TICK: u32 = 2000;
 const CANCELS_A_TICK: u32 = 100_000;
 /// Whoever takes nothing for so long no longer holds up those who send to it.
 const SLOW_AFTER: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+#[path = "peer_tests.rs"]
+mod tests;

@@ -3,6 +3,7 @@
 //! Changes are noted as their net effect until they are taken, so that a burst of joins or a flood
 //! of registrations costs what is left of it in the end.
 
+use super::snapshot::{Snapshot, Told};
 use daffi_protocol::ErrorCode;
 use daffi_protocol::control::{Register, RegistryChange, is_valid_name};
 use daffi_protocol::limits::{MAX_CALLBACKS, MAX_FRAME_BODY_BYTES};
@@ -22,6 +23,10 @@ pub struct Registry {
     last_node: u32,
     last_callback: u32,
     pending: Pending,
+    /// What a newcomer is told.
+    snapshot: Snapshot,
+    /// Somebody came since the last tick.
+    is_asked: bool,
 }
 
 #[derive(Debug)]
@@ -38,12 +43,17 @@ struct Callback {
 
 /// What has changed and was not told yet.
 #[derive(Debug, Default)]
-struct Pending {
-    joined: Vec<(u32, String)>,
-    names: Vec<(u32, String)>,
-    exposes: BTreeMap<u32, BTreeSet<u32>>,
-    withdraws: BTreeMap<u32, BTreeSet<u32>>,
+pub(super) struct Pending {
+    pub joined: Vec<(u32, String)>,
+    /// Some joined, though they may have left again.
+    had_newcomers: bool,
+    pub names: Vec<(u32, String)>,
+    pub exposes: BTreeMap<u32, BTreeSet<u32>>,
+    pub withdraws: BTreeMap<u32, BTreeSet<u32>>,
     left: Vec<Left>,
+    /// Which of `joined` a node was told of before all others are.
+    introduced: BTreeMap<u32, BTreeSet<u32>>,
+    introductions: usize,
 }
 
 /// A node that left, and which nodes had been told of it: those of the indexes `first..=last`.
@@ -80,8 +90,10 @@ impl Registry {
         self.last_node += 1;
         let index = self.last_node;
         self.names.insert(name.to_owned(), index);
+        self.snapshot.join(index, name);
         self.nodes.insert(index, Entry { name: name.to_owned(), exposes: BTreeSet::new() });
         self.pending.joined.push((index, name.to_owned()));
+        self.pending.had_newcomers = true;
         index
     }
 
@@ -89,12 +101,14 @@ impl Registry {
     pub fn leave(&mut self, index: u32) {
         let Some(entry) = self.nodes.remove(&index) else { return };
         self.names.remove(&entry.name);
+        self.snapshot.forget();
         for id in entry.exposes {
             self.withdraw(index, id);
         }
         let pending = &mut self.pending;
         pending.exposes.remove(&index);
         pending.withdraws.remove(&index);
+        pending.introduced.remove(&index);
         let untold = pending.joined.len();
         pending.joined.retain(|(joined, _)| *joined != index);
         let first = if pending.joined.len() == untold { 0 } else { index };
@@ -123,6 +137,7 @@ impl Registry {
                 self.ids.insert(name.clone(), id);
                 self.callbacks.insert(id, Callback { name: name.clone(), nodes: Vec::new() });
                 self.pending.names.push((id, name.clone()));
+                self.snapshot.name(id, name);
                 id
             });
             // The node may not know the name yet, though others do.
@@ -133,7 +148,7 @@ impl Registry {
                     callback.nodes.push(index);
                 }
                 // Undone and not told: nobody but newcomers, whose welcome held it, need know.
-                if !take(&mut self.pending.withdraws, index, id) || !self.pending.joined.is_empty() {
+                if !take(&mut self.pending.withdraws, index, id) || self.pending.had_newcomers {
                     self.pending.exposes.entry(index).or_default().insert(id);
                 }
             }
@@ -148,17 +163,47 @@ impl Registry {
         }
         for id in &removed {
             self.withdraw(index, *id);
-            if !take(&mut self.pending.exposes, index, *id) || !self.pending.joined.is_empty() {
+            if !take(&mut self.pending.exposes, index, *id) || self.pending.had_newcomers {
                 self.pending.withdraws.entry(index).or_default().insert(*id);
             }
         }
         if !added.is_empty() {
+            self.snapshot.expose(index, &added);
             own.exposes.push((index, added));
         }
         if !removed.is_empty() {
+            self.snapshot.forget();
             own.withdraws.push((index, removed));
         }
         Ok(own)
+    }
+
+    /// What the node `to` must know before it gets something from `node`; `None` when it knows that already.
+    pub fn introduce(&mut self, node: u32, to: u32) -> Option<RegistryChange> {
+        let Pending { joined, introduced, introductions, .. } = &mut self.pending;
+        // The welcome of a later node held it.
+        if to >= node || joined.binary_search_by_key(&node, |(index, _)| *index).is_err() {
+            return None;
+        }
+        if !introduced.entry(to).or_default().insert(node) {
+            return None;
+        }
+        *introductions += 1;
+        let entry = self.nodes.get(&node)?;
+        let mut change = RegistryChange { joined: vec![(node, entry.name.clone())], ..RegistryChange::default() };
+        // So that it can be called back; who exposes more than that is known with the others.
+        if !entry.exposes.is_empty() && entry.exposes.len() <= INTRODUCED_CALLBACKS {
+            let named = |id: &u32| Some((*id, self.callbacks.get(id)?.name.clone()));
+            change.names = entry.exposes.iter().filter_map(named).collect();
+            change.exposes.push((node, entry.exposes.iter().copied().collect()));
+        }
+        Some(change)
+    }
+
+    /// Whether so many nodes were introduced that all must be told before there are more.
+    #[must_use]
+    pub const fn is_full_of_introductions(&self) -> bool {
+        self.pending.introductions >= MAX_INTRODUCTIONS
     }
 
     /// Forgets a name with its last node: ids are plenty, memory for names of the past is not.
@@ -172,7 +217,31 @@ impl Registry {
         }
     }
 
-    /// Everything known now, for a newcomer.
+    /// Everything known now, as a newcomer is told it.
+    pub fn tell_all(&mut self) -> Told {
+        self.is_asked = true;
+        if !self.snapshot.is_kept() {
+            self.snapshot.begin();
+            self.nodes.iter().for_each(|(index, entry)| self.snapshot.join(*index, &entry.name));
+            self.callbacks.iter().for_each(|(id, callback)| self.snapshot.name(*id, &callback.name));
+            let mut ids = Vec::new();
+            for (index, entry) in self.nodes.iter().filter(|(_, entry)| !entry.exposes.is_empty()) {
+                ids.clear();
+                ids.extend(&entry.exposes);
+                self.snapshot.expose(*index, &ids);
+            }
+        }
+        self.snapshot.told()
+    }
+
+    /// A tick has passed. When nobody comes any more, what newcomers are told is not worth its memory.
+    pub fn end_tick(&mut self) {
+        if !mem::take(&mut self.is_asked) {
+            self.snapshot.forget();
+        }
+    }
+
+    /// The same as one change.
     #[must_use]
     pub fn snapshot(&self) -> RegistryChange {
         let exposing = self.nodes.iter().filter(|(_, entry)| !entry.exposes.is_empty());
@@ -189,7 +258,7 @@ impl Registry {
     /// Whether others are to be told something.
     #[must_use]
     pub fn is_changed(&self) -> bool {
-        let Pending { joined, names: _, exposes, withdraws, left } = &self.pending;
+        let Pending { joined, exposes, withdraws, left, .. } = &self.pending;
         !(joined.is_empty() && exposes.is_empty() && withdraws.is_empty() && left.is_empty())
     }
 
@@ -214,20 +283,41 @@ impl Changes {
 
     /// What `node` is told when that differs from the others: `None` when it does not.
     ///
-    /// It differs for a newcomer, whose welcome held a part, and for a node that was told its own
-    /// registrations at once.
+    /// It differs for a newcomer, whose welcome held a part, for a node that was told its own
+    /// registrations at once, and for one to which newcomers were introduced.
     #[must_use]
     pub fn for_node(&self, node: u32) -> Option<RegistryChange> {
-        let Pending { joined, exposes, withdraws, .. } = &self.0;
+        let Pending { joined, exposes, withdraws, introduced, .. } = &self.0;
         let is_new = joined.first().is_some_and(|(first, _)| *first <= node);
-        if !is_new && !exposes.contains_key(&node) && !withdraws.contains_key(&node) {
+        let introduced = introduced.get(&node);
+        if !is_new && introduced.is_none() && !exposes.contains_key(&node) && !withdraws.contains_key(&node) {
             return None;
         }
+        let knows = |index| introduced.is_some_and(|introduced| introduced.contains(&index));
         Some(self.filtered(
-            |index| index > node,
+            |index| index > node && !knows(index),
             |index| index != node,
-            |left| (left.first..=left.last).contains(&node),
+            |left| (left.first..=left.last).contains(&node) || knows(left.index),
         ))
+    }
+
+    /// How many joined before `node` of those of which is told; `None` for a node that was there before, and for one to
+    /// which some of them were introduced. What such a newcomer is told of itself it knows already.
+    #[must_use]
+    pub fn position(&self, node: u32) -> Option<usize> {
+        let Pending { joined, introduced, .. } = &self.0;
+        joined.binary_search_by_key(&node, |(index, _)| *index).ok().filter(|_| !introduced.contains_key(&node))
+    }
+
+    /// Who left, as far as `node` knew of them.
+    #[must_use]
+    pub fn left_for(&self, node: u32) -> RegistryChange {
+        let knew = self.0.left.iter().filter(|left| (left.first..=left.last).contains(&node));
+        RegistryChange { left: knew.map(|left| left.index).collect(), ..RegistryChange::default() }
+    }
+
+    pub(super) const fn pending(&self) -> &Pending {
+        &self.0
     }
 
     fn filtered(
@@ -312,18 +402,25 @@ impl Cutter {
     }
 }
 
+/// Callbacks of a node that are told with its introduction, at most.
+const INTRODUCED_CALLBACKS: usize = 256;
+/// Introductions until all are told: a megabyte or two.
+const MAX_INTRODUCTIONS: usize = 65_536;
 /// What MessagePack spends on an id.
-const ID_BYTES: usize = 5;
+pub(super) const ID_BYTES: usize = 5;
 /// What MessagePack spends on an entry beside its name or ids.
-const ENTRY_BYTES: usize = 16;
+pub(super) const ENTRY_BYTES: usize = 16;
 /// Ids of one node that travel in one entry.
-const IDS_A_PIECE: usize = 16 * 1024;
+pub(super) const IDS_A_PIECE: usize = 16 * 1024;
 /// Half a frame: leaves room for the other fields of a welcome.
-const PIECE_BYTES: usize = MAX_FRAME_BODY_BYTES as usize / 2;
+pub(super) const PIECE_BYTES: usize = MAX_FRAME_BODY_BYTES as usize / 2;
 
 #[cfg(test)]
 mod tests {
+    use super::super::telling::Telling;
     use super::*;
+    use daffi_protocol::limits::HEADER_BYTES;
+    use daffi_protocol::{Header, control};
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -367,6 +464,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_undone_twice_is_told_though_the_newcomer_of_that_time_has_left() {
+        let mut registry = Registry::default();
+        let (a, b) = (registry.join("a"), registry.join("b"));
+        registry.register(b, &add(&["f"])).unwrap();
+        registry.take_changes();
+        registry.register(a, &add(&["f"])).unwrap();
+        let newcomer = registry.join("newcomer");
+        registry.register(a, &remove(&["f"])).unwrap();
+        registry.leave(newcomer);
+        registry.register(a, &add(&["f"])).unwrap();
+        assert_eq!(registry.take_changes().for_others().exposes, [(a, vec![1])]);
+    }
+
+    #[test]
     fn bad_names_and_too_many_are_refused_whole() {
         let mut registry = Registry::default();
         let a = registry.join("a");
@@ -391,6 +502,60 @@ mod tests {
         }
         let ids: usize = pieces.iter().flat_map(|piece| &piece.exposes).map(|(_, ids)| ids.len()).sum();
         assert_eq!((ids, pieces.iter().map(|piece| piece.names.len()).sum()), (MAX_CALLBACKS, MAX_CALLBACKS));
+    }
+
+    #[test]
+    fn a_newcomer_is_told_all_however_much_it_is_and_whatever_came_since() {
+        let mut registry = Registry::default();
+        for n in 0..20_000 {
+            let index = registry.join(&format!("{n:0>30}"));
+            if n % 100 == 0 {
+                registry.register(index, &add(&["f", &n.to_string()])).unwrap();
+            }
+            if n % 1000 == 0 {
+                let mut view = View::default();
+                view.tell(&registry.tell_all());
+                assert_eq!(view, View::of(&registry));
+            }
+        }
+        let told = registry.tell_all();
+        assert!(told.first.len() < MAX_FRAME_BODY_BYTES as usize && told.rest.len() > 3);
+        registry
+            .register(5, &Register { add: (0..MAX_CALLBACKS).map(|n| n.to_string()).collect(), remove: vec![] })
+            .unwrap();
+        for ticks in 0..3 {
+            registry.leave(7 + ticks);
+            (0..ticks).for_each(|_| registry.end_tick());
+            let mut view = View::default();
+            view.tell(&registry.tell_all());
+            assert_eq!(view, View::of(&registry));
+        }
+    }
+
+    #[test]
+    fn thousands_that_come_at_once_are_told_of_each_other_once() {
+        let mut registry = Registry::default();
+        let mut views = BTreeMap::new();
+        let mut come = |registry: &mut Registry, name: String| {
+            let index = registry.join(&name);
+            let mut view = View::default();
+            view.tell(&registry.tell_all());
+            if index.is_multiple_of(7) {
+                view.apply(registry.register(index, &add(&[&name])).unwrap());
+            }
+            views.insert(index, view);
+        };
+        come(&mut registry, "first".into());
+        registry.take_changes();
+        (0..3000).for_each(|n| come(&mut registry, format!("{n:0>120}")));
+        registry.leave(100);
+        (3000..3100).for_each(|n| come(&mut registry, format!("{n:0>120}")));
+        let mut telling = Telling::new(registry.take_changes());
+        let truth = View::of(&registry);
+        for (index, mut view) in views.into_iter().filter(|(index, _)| *index != 100) {
+            telling.frames(index).iter().for_each(|frame| view.hear(frame));
+            assert!((&view.nodes, &view.exposes) == (&truth.nodes, &truth.exposes), "{index}");
+        }
     }
 
     /// What a node makes of what it is told.
@@ -421,6 +586,20 @@ mod tests {
             }
         }
 
+        fn tell(&mut self, told: &Told) {
+            self.apply(control::parse(&told.first).unwrap());
+            told.rest.iter().for_each(|frame| self.hear(frame));
+        }
+
+        fn hear(&mut self, frame: &[u8]) {
+            let header = Header::decode(frame).unwrap().unwrap();
+            assert!(frame.len() < MAX_FRAME_BODY_BYTES as usize);
+            let change: RegistryChange =
+                control::parse(&frame[HEADER_BYTES..HEADER_BYTES + header.body_len as usize]).unwrap();
+            assert!(!change.is_empty());
+            self.apply(change);
+        }
+
         fn of(registry: &Registry) -> Self {
             let mut view = Self::default();
             view.apply(registry.snapshot());
@@ -443,7 +622,8 @@ mod tests {
                     (0 | 1, None) => {
                         let index = registry.join(&name);
                         let mut view = View::default();
-                        split(registry.snapshot()).into_iter().for_each(|piece| view.apply(piece));
+                        view.tell(&registry.tell_all());
+                        prop_assert_eq!(&view, &View::of(&registry));
                         views.insert(index, view);
                     }
                     (2, Some(index)) => {
@@ -458,10 +638,19 @@ mod tests {
                         let own = registry.register(index, &remove(&[callback])).unwrap();
                         views.get_mut(&index).unwrap().apply(own);
                     }
+                    (6, Some(index)) => {
+                        let to = registry.node_named(["n0", "n1", "n2", "n3"][what]);
+                        if let Some(to) = to && let Some(change) = registry.introduce(index, to) {
+                            views.get_mut(&to).unwrap().apply(change);
+                        }
+                        if let Some(to) = to {
+                            prop_assert!(views[&to].nodes.contains_key(&index));
+                        }
+                    }
                     (7, _) => {
-                        let changes = registry.take_changes();
+                        let mut telling = Telling::new(registry.take_changes());
                         for (index, view) in &mut views {
-                            view.apply(changes.for_node(*index).unwrap_or_else(|| changes.for_others()));
+                            telling.frames(*index).iter().for_each(|frame| view.hear(frame));
                         }
                         let truth = View::of(&registry);
                         for view in views.values() {

@@ -151,7 +151,7 @@ impl Node {
         Ok(node)
     }
 
-    fn learn(&mut self, change: RegistryChange) {
+    pub fn learn(&mut self, change: RegistryChange) {
         self.nodes.extend(change.joined);
         self.names.extend(change.names.into_iter().map(|(id, name)| (name, id)));
         self.exposes.extend(change.exposes.iter().flat_map(|(node, ids)| ids.iter().map(|id| (*node, *id))));
