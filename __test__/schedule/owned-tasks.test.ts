@@ -361,3 +361,18 @@ test('a task can be cancelled by its uuid; an unknown one is an error', async (t
   t.false(await cancel('over'))
   await t.throwsAsync(cancel(null), { instanceOf: GlobalContextError, code: 'ERR_UNKNOWN_TASK' })
 })
+
+test('a failure that arrives behind the end of its task is told, by its node alone', async (t) => {
+  const b = bench()
+  const task = await b.schedule()
+  const errors: string[] = []
+  task.onError((error) => errors.push(error.message))
+  b.hear('w', 'taskEnded', task.uuid, 'finished', 1, 1)
+  const failure = [task.uuid, 1, 1, WireCode.RemoteError, describeError(new Error('large'))]
+  t.is(b.hear('other', 'taskFailed', ...failure), WireCode.NotPermitted)
+  b.hear('w', 'taskFailed', ...failure)
+  await turn()
+  t.is(errors.length, 1)
+  t.regex(errors[0] ?? '', /large/)
+  t.is(task.status, 'finished')
+})

@@ -33,6 +33,8 @@ export class OwnedTasks implements TaskControl {
   readonly #tasks = new Map<string, Map<string, TaskState>>()
   /** Those whose node is gone, the first lost first. */
   readonly #lost = new Set<TaskState>()
+  /** Those that are over, by uuid: a large error of theirs may arrive behind their end, which passes it on the way. */
+  readonly #over = new Map<string, TaskState>()
   /** Tasks that may run although they could not be scheduled, by uuid with their node: it is told when it is back. */
   readonly #unwanted = new Map<string, string>()
   #returning: ClockTimer | null = null
@@ -198,6 +200,8 @@ export class OwnedTasks implements TaskControl {
     if (found === 'finished' || found === 'cancelled') {
       state.status = found
       this.#forget(state)
+      this.#over.set(state.uuid, state)
+      if (this.#over.size > MOST_OVER) this.#over.delete(this.#over.keys().next().value as string)
     } else if (typeof found === 'object' && found !== null) {
       state.status = 'active'
       this.#lost.delete(state)
@@ -224,10 +228,13 @@ export class OwnedTasks implements TaskControl {
   }
 
   #failed([uuid, runs, , code, detail]: readonly unknown[], caller: SystemCaller): void {
-    const state = this.#find(uuid, caller)
+    const over = this.#over.get(String(uuid))
+    // It is told how many runs there were.
+    const isLate = over?.executor === caller.name && typeof runs === 'number' && runs <= over.runs
+    const state = isLate ? over : this.#find(uuid, caller)
     if (typeof code !== 'number') throw new Refusal(WireCode.PayloadRejected)
     const { funcName: method, executor: node } = state
-    this.#isBack(state)
+    if (state !== over) this.#isBack(state)
     count(state, runs)
     failTask(
       state,
@@ -316,6 +323,9 @@ function ownName(link: Link): string {
 
 /** How long other nodes have to come back after a controller did. */
 const RETURN_MS = 30_000
+
+/** Tasks that are over and may still be told of a failure. */
+const MOST_OVER = 100
 
 /** Tasks of lost nodes that are still known when the node comes back. */
 const MOST_LOST = 1000
