@@ -1,39 +1,14 @@
 /** How long one value takes to encode and to decode. Prints a JSON line a value. */
 import { decodeFrom } from '../src-ts/payload/decode.js'
 import { encodeInto } from '../src-ts/payload/encode.js'
-
-/** An object of 20 fields, about 1 KiB as JSON. */
-function record(id: number): Record<string, unknown> {
-  return {
-    id,
-    uuid: '3f2b6c1e-9a47-4d0e-8b53-7c1f0a9d2e64',
-    name: 'Ada Lovelace',
-    email: 'ada.lovelace@example.org',
-    active: true,
-    deleted: false,
-    balance: 10_452.75,
-    ratio: 0.123456789,
-    visits: 70_000,
-    score: -12,
-    createdAt: 1_700_000_000_000,
-    parent: null,
-    street: '12 St James Square, Westminster',
-    city: 'London',
-    country: 'United Kingdom',
-    bio: 'Wrote the first program for a machine that was never built. '.repeat(3),
-    notes: 'Translated a memoir, and added notes three times as long as the memoir. '.repeat(3),
-    tags: ['mathematics', 'engines', 'poetry'],
-    position: { latitude: 51.5074, longitude: -0.1278 },
-    language: 'en-GB',
-  }
-}
+import { record } from './record.js'
 
 const values: Record<string, unknown> = {
   'pair of ints': [1, 2],
   'ascii of 16': ['a sixteen letter'],
   'ascii of 64': ['Sixty-four letters, no more and no less, all of them are ASCII..'],
   'cyrillic of 16': ['шестнадцать букв'],
-  'object of 1 KiB': [record(7)],
+  'object of 1 KiB': [record()],
   '100 points': [Array.from({ length: 100 }, (_, i) => ({ x: i, y: i * 1.5 }))],
   // More than the decoder remembers: names that are met once.
   '4000 names': [Array.from({ length: 4000 }, (_, i) => `node-${i * 7919}`)],

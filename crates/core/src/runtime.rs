@@ -5,7 +5,7 @@
 //! The binding pins the library in memory for the same reason.
 
 use crate::panics;
-use crate::spin::{Look, Spin, give_way};
+use crate::spin::{Look, Spin};
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
@@ -93,7 +93,7 @@ async fn spin() {
             let look = loop {
                 tokio::task::yield_now().await;
                 match spin.look(&mut spell, Instant::now(), pulse.batches.get() != seen) {
-                    Look::Again => give_way(),
+                    Look::Again => std::thread::yield_now(),
                     look => break look,
                 }
             };

@@ -5,6 +5,7 @@
 //! whether that pays from how soon it was woken, and stops at the first look in vain: a thread that has nothing to do,
 //! or whose calls come one by one, sleeps as ever.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long to look for the next message.
@@ -129,7 +130,7 @@ impl Spin {
             match self.look(&mut spell, Instant::now(), found) {
                 Look::Found => return true,
                 Look::Sleep => return false,
-                Look::Again => give_way(),
+                Look::Again => thread::yield_now(),
             }
         }
     }
@@ -139,11 +140,6 @@ impl Default for Spin {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Lets another thread have this core, if one wants it.
-pub fn give_way() {
-    std::thread::yield_now();
 }
 
 #[cfg(test)]

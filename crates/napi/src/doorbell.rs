@@ -7,6 +7,7 @@ use daffi_core::spin::Spin;
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, sys};
+use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
 use std::ptr;
@@ -44,8 +45,6 @@ struct Watch {
     stopped: bool,
     event_loop: *mut c_void,
     spin: Spin,
-    /// For what comes between pieces of big payloads; empty until there are some.
-    beside: Vec<u8>,
 }
 
 impl Watcher {
@@ -97,7 +96,6 @@ impl Watcher {
                 stopped: false,
                 event_loop,
                 spin: Spin::new(),
-                beside: Vec::new(),
             }));
             *handle.cast::<*mut c_void>() = watch.cast();
             let hook = &raw mut (*watch).cleanup;
@@ -164,14 +162,15 @@ unsafe extern "C" fn on_readable(handle: *mut c_void, _status: c_int, _events: c
         let turn = Instant::now();
         (*watch).spin.woken(turn);
         loop {
-            if has_news(watch) && !ring(watch) || (*watch).stopped || (*watch).line.has_ended() {
+            let has_news = BESIDE.with_borrow_mut(|beside| (*watch).line.read_pieces(beside));
+            if has_news && !ring(watch) || (*watch).stopped || (*watch).line.has_ended() {
                 return;
             }
             if turn.elapsed() >= TURN {
                 break;
             }
-            let line = Arc::clone(&(*watch).line);
-            if !(*watch).spin.wait(|| line.socket.is_readable()) {
+            let Watch { line, spin, .. } = &mut *watch;
+            if !spin.wait(|| line.socket.is_readable()) {
                 break;
             }
             // What JavaScript starts now counts from now.
@@ -181,15 +180,9 @@ unsafe extern "C" fn on_readable(handle: *mut c_void, _status: c_int, _events: c
     }
 }
 
-/// Whether JavaScript should be called: pieces of big payloads are read without it.
-unsafe fn has_news(watch: *mut Watch) -> bool {
-    // SAFETY: as the caller promises, alive and on its thread.
-    let Watch { line, beside, .. } = unsafe { &mut *watch };
-    if !line.awaits_pieces() {
-        return true;
-    }
-    beside.resize(BESIDE_BYTES, 0);
-    line.read_pieces(beside)
+thread_local! {
+    /// For what comes between pieces of big payloads, whose reading needs no JavaScript.
+    static BESIDE: RefCell<Vec<u8>> = RefCell::new(vec![0; BESIDE_BYTES]);
 }
 
 /// Calls the doorbell. False when JavaScript cannot be called any more.

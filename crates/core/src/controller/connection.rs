@@ -6,7 +6,7 @@
 use super::hub::Hub;
 use super::peer::Peer;
 use super::registry::split;
-use super::router::Route;
+use super::router::{Route, Router};
 use crate::error::CoreError;
 use crate::handshake::{self, decode_error};
 use crate::panics::{self, Place};
@@ -15,6 +15,7 @@ use bytes::BufMut;
 use daffi_protocol::control::{self, Goodbye, Register};
 use daffi_protocol::limits::{FRAGMENT_BYTES, HEADER_BYTES};
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
+use rustc_hash::FxHashMap;
 use std::io;
 use std::mem;
 use std::rc::Rc;
@@ -293,13 +294,7 @@ impl Batch {
                 (true, Kind::Request | Kind::Transfer) if header.flags & flags::NO_REPLY != 0 => Route::Drop,
                 (true, Kind::Request | Kind::Transfer) => Route::Answer(ErrorCode::PayloadTooLarge),
                 (true, Kind::Response) => {
-                    if let Some(lost) = router.abandon(peer.index, header.slot, header.generation) {
-                        let code = ErrorCode::PayloadTooLarge;
-                        if let Some(caller) = peers.get(&lost.caller) {
-                            hub.introduce(&mut router.registry, peer, caller);
-                        }
-                        hub.answer_later(lost.caller, error_frame(peer.index, lost.slot, lost.generation, code));
-                    }
+                    end_call(hub, &mut router, &peers, peer, header);
                     Route::Drop
                 }
                 (true, Kind::CallerItems) => {
@@ -309,13 +304,8 @@ impl Batch {
                     Route::Answer(ErrorCode::PayloadTooLarge)
                 }
                 (true, Kind::CalleeItems) => {
-                    if let Some(lost) = router.abandon(peer.index, header.slot, header.generation) {
-                        let code = ErrorCode::PayloadTooLarge;
-                        if let Some(caller) = peers.get(&lost.caller) {
-                            hub.introduce(&mut router.registry, peer, caller);
-                        }
-                        hub.answer_later(lost.caller, error_frame(peer.index, lost.slot, lost.generation, code));
-                        hub.answer_later(peer.index, cancel_frame(lost.caller, header.slot, header.generation));
+                    if let Some(caller) = end_call(hub, &mut router, &peers, peer, header) {
+                        hub.answer_later(peer.index, cancel_frame(caller, header.slot, header.generation));
                     }
                     Route::Drop
                 }
@@ -450,6 +440,23 @@ fn body(header: Header, frame: &[u8]) -> &[u8] {
 fn is_over(hub: &Hub, header: Header, frame: &[u8]) -> bool {
     let extension = body(header, frame).get(..usize::from(header.ext_len)).unwrap_or_default();
     extension::total(extension).is_some_and(|total| total > hub.options.max_payload)
+}
+
+/// Ends a call whose callee `peer` sends more than may pass. Gives the caller, who is told.
+fn end_call(
+    hub: &Rc<Hub>,
+    router: &mut Router,
+    peers: &FxHashMap<u32, Rc<Peer>>,
+    peer: &Peer,
+    header: Header,
+) -> Option<u32> {
+    let lost = router.abandon(peer.index, header.slot, header.generation)?;
+    if let Some(caller) = peers.get(&lost.caller) {
+        hub.introduce(&mut router.registry, peer, caller);
+    }
+    let frame = error_frame(peer.index, lost.slot, lost.generation, ErrorCode::PayloadTooLarge);
+    hub.answer_later(lost.caller, frame);
+    Some(lost.caller)
 }
 
 /// An answer that the controller gives in place of `node`, or for itself when that is 0.

@@ -146,21 +146,15 @@ impl Line {
         Drained { bytes, more }
     }
 
-    /// Whether a big payload is arriving.
-    #[must_use]
-    pub fn awaits_pieces(&self) -> bool {
-        self.inbox.lock().inbox.awaits_pieces()
-    }
-
     /// Reads pieces of big payloads, with `beside` as buffer for what comes between them, as long as there is nothing for
-    /// JavaScript to do. False when that is so: then it need not be called.
+    /// JavaScript to do. False when that is so: then it need not be called. True at once when no big payload is arriving.
     pub fn read_pieces(&self, beside: &mut [u8]) -> bool {
-        // The guard need not take over from a thread that reads.
-        self.drains.fetch_add(1, Ordering::Relaxed);
         let mut receiving = self.inbox.lock();
-        if !receiving.stash.is_empty() || receiving.sealed {
+        if !receiving.inbox.awaits_pieces() || !receiving.stash.is_empty() || receiving.sealed {
             return true;
         }
+        // The guard need not take over from a thread that reads.
+        self.drains.fetch_add(1, Ordering::Relaxed);
         for _ in 0..PIECES_A_DRAIN {
             if self.has_ended() {
                 return true;
@@ -313,16 +307,15 @@ mod tests {
         let (mut out, mut beside) = (vec![0; PUMP_BYTES], vec![0; BESIDE_BYTES]);
         let payload = binary(PAYLOAD_BYTES);
         outbox.send_big(&far, request(1), &[], &[&payload]).unwrap();
-        assert!(!line.awaits_pieces(), "it cannot know of them yet");
+        assert!(line.read_pieces(&mut beside), "it cannot know of them yet");
         assert_eq!(line.drain(&mut out, true).bytes, 0);
-        assert!(line.awaits_pieces());
         let mut calls = 0;
         while !line.read_pieces(&mut beside) {
             calls += 1;
             assert!(calls < 1000, "the payload never became whole");
             outbox.flush(&far).unwrap();
         }
-        assert!(!line.awaits_pieces());
+        assert!(line.read_pieces(&mut beside));
         let drained = line.drain(&mut out, true);
         let header = Header::decode(&out[..drained.bytes]).unwrap().unwrap();
         assert_eq!((header.slot, header.flags & flags::BIG != 0, header.frame_len()), (1, true, drained.bytes));
@@ -342,7 +335,7 @@ mod tests {
         }
         let drained = line.drain(&mut out, false);
         assert_eq!(Header::decode(&out[..drained.bytes]).unwrap().unwrap().slot, 2);
-        assert!(line.awaits_pieces());
+        assert!(!line.read_pieces(&mut beside), "the rest of the large one is still to come");
     }
 
     #[test]
