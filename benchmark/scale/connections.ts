@@ -12,8 +12,8 @@ const CROWDS = 2
 const ASK_MS = 60_000
 /** Descriptors that a process needs beside those of its connections. */
 const OTHER_DESCRIPTORS = 200
-/** Nothing is under way any more when all processes together use less of a core than this. */
-const CALM = { share: 0.05, everyMs: 100, withinMs: 30_000 }
+/** Nothing is under way when all processes together use less of a core than this, and that for longer than a telling may wait. */
+const CALM = { share: 0.2, everyMs: 10, forMs: 1_200, withinMs: 30_000 }
 
 /** What idle connections cost, and what they cost the others. */
 export const connections: Curve = {
@@ -80,9 +80,14 @@ export const connections: Curve = {
 async function calm(pids: readonly number[]): Promise<number> {
   const used = (): number => pids.reduce((sum, pid) => sum + cpuNs(pid), 0)
   const end = now() + CALM.withinMs
-  for (let [since, before] = [now(), used()]; now() < end; [since, before] = [now(), used()]) {
+  let [at, before] = [now(), used()]
+  let since = at
+  while (at < end) {
     await delay(CALM.everyMs)
-    if ((used() - before) / 1e6 < CALM.share * (now() - since)) return since
+    const [later, after] = [now(), used()]
+    if ((after - before) / 1e6 >= CALM.share * (later - at)) since = later
+    if (later - since >= CALM.forMs) return since
+    ;[at, before] = [later, after]
   }
   throw new Error(`the processes were not idle within ${CALM.withinMs} ms`)
 }

@@ -347,18 +347,20 @@ impl Hub {
 
     /// Has everybody told of changes as soon as the [`Pace`] allows.
     pub fn schedule_changes(self: &Rc<Self>) {
+        let since = Instant::now();
+        self.pace.borrow_mut().changed(since);
         if !self.changes_are_due.replace(true) {
             let hub = Rc::clone(self);
             tokio::task::spawn_local(async move {
                 loop {
-                    let delay = hub.pace.borrow().delay(Instant::now());
+                    let delay = hub.pace.borrow().delay(since, Instant::now());
+                    if delay.is_zero() {
+                        break;
+                    }
                     tokio::time::sleep(delay).await;
+                    // All may have been told in between.
                     if !hub.changes_are_due.get() {
                         return;
-                    }
-                    // All may have been told in between.
-                    if hub.pace.borrow().allows(Instant::now()) {
-                        break;
                     }
                 }
                 let telling = async {
