@@ -247,6 +247,7 @@ impl Batch {
 
     fn walk_frames(&mut self, hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &mut [u8]) -> Result<Walk, CoreError> {
         let mut router = hub.router.borrow_mut();
+        router.begin_batch();
         let peers = hub.peers.borrow();
         // The destination of the run that is growing; its end is where the walk stands.
         let mut last: Option<(u32, &Rc<Peer>)> = None;

@@ -74,6 +74,17 @@ pub struct Router {
     is_restricted: bool,
     /// Of the generator that breaks ties.
     random: u32,
+    /// Where the next call of the batch may go without another look.
+    run: Run,
+}
+
+/// Calls of one callback that follow each other in a batch, and may go to one node.
+#[derive(Debug, Default)]
+struct Run {
+    callback: u32,
+    to: u32,
+    /// How many more.
+    left: usize,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +115,7 @@ impl Router {
             is_stopping: false,
             is_restricted: false,
             random: seed | 1,
+            run: Run::default(),
         }
     }
 
@@ -195,6 +207,11 @@ impl Router {
     #[must_use]
     pub const fn strays(&self) -> u64 {
         self.strays
+    }
+
+    /// The frames that follow are one batch of one node, in which no callback of another one is withdrawn.
+    pub const fn begin_batch(&mut self) {
+        self.run.left = 0;
     }
 
     /// Decides about a frame from the node `from` and rewrites its header for the destination.
@@ -295,7 +312,8 @@ impl Router {
         rights.is_none_or(|rights| rights.allow(header, &self.registry))
     }
 
-    /// The pinned node, or the one with the fewest calls of those that expose the callback.
+    /// The pinned node, or the one with the fewest calls of those that expose the callback. Where these have many calls,
+    /// some that follow each other go to one of them: sixteen frames for sixteen nodes would be sixteen wake-ups.
     fn choose(&mut self, from: u32, header: &Header) -> Result<u32, ErrorCode> {
         if header.node != 0 {
             let node = self.nodes.get(&header.node).ok_or(ErrorCode::NoSuchNode)?;
@@ -304,6 +322,10 @@ impl Router {
                 Node { is_slow: true, .. } => Err(ErrorCode::Overloaded),
                 _ => Ok(header.node),
             };
+        }
+        if self.run.left > 0 && self.run.callback == header.callback {
+            self.run.left -= 1;
+            return Ok(self.run.to);
         }
         let exposers = self.registry.exposers(header.callback);
         // Beginning anywhere breaks ties at random.
@@ -334,6 +356,10 @@ impl Router {
             } else if best.is_err() {
                 best = Err(ErrorCode::Overloaded);
             }
+        }
+        if let Ok(to) = best {
+            let left = (fewest / RUN_SHARE).min(LONGEST_RUN).min(MAX_TICKETS - fewest - 1);
+            self.run = Run { callback: header.callback, to, left };
         }
         best
     }
@@ -470,6 +496,10 @@ const fn refusal(header: &Header, code: ErrorCode) -> Route {
 
 /// Most calls under way at one node: what its callers may make the controller remember.
 pub const MAX_TICKETS: usize = 65_536;
+/// A node may get so much more than its share: an eighth of the calls it has, and no node has to have many.
+const RUN_SHARE: usize = 8;
+/// But no more than this in a row.
+const LONGEST_RUN: usize = 32;
 
 #[cfg(test)]
 #[path = "router_tests.rs"]

@@ -62,12 +62,56 @@ fn the_node_with_the_fewest_calls_is_chosen_and_never_the_caller() {
     let nodes = [exposing(&mut router, "a"), exposing(&mut router, "b"), exposing(&mut router, "c")];
     let mut counts = HashMap::new();
     for slot in 0..100 {
+        router.begin_batch();
         let Route::Forward(to) = router.route(nodes[0], &mut request(slot)) else { panic!("not forwarded") };
         *counts.entry(to).or_insert(0) += 1;
     }
     assert_eq!(counts, HashMap::from([(nodes[1], 50), (nodes[2], 50)]));
     let mut pinned = Header { node: nodes[0], ..request(200) };
     assert_eq!(router.route(nodes[0], &mut pinned), Route::Forward(nodes[0]));
+}
+
+#[test]
+fn calls_that_follow_each_other_go_to_one_node_where_all_have_many() {
+    let mut router = Router::new(1);
+    let caller = router.join("caller", true);
+    let nodes: Vec<u32> = (0..8).map(|n| exposing(&mut router, &format!("n{n}"))).collect();
+    let mut counts: HashMap<u32, usize> = HashMap::new();
+    let (mut last, mut changes) = (0, 0);
+    for slot in 0..1600 {
+        if slot % 100 == 0 {
+            router.begin_batch();
+        }
+        let Route::Forward(to) = router.route(caller, &mut request(slot)) else { panic!("not forwarded") };
+        *counts.entry(to).or_insert(0) += 1;
+        let calls = |node: &u32| counts.get(node).copied().unwrap_or_default();
+        let (fewest, most) = (nodes.iter().map(calls).min().unwrap(), nodes.iter().map(calls).max().unwrap());
+        assert!(most <= fewest + 1 + most / 8, "{most} beside {fewest} after {slot}");
+        changes += usize::from(slot >= 800 && to != last);
+        last = to;
+    }
+    // 800 calls at nodes that have 100 to 200: 13 to 25 at a time.
+    assert!((32..=70).contains(&changes), "{changes}");
+}
+
+#[test]
+fn a_run_ends_with_its_batch_and_is_of_one_callback() {
+    let mut router = Router::new(1);
+    let caller = router.join("caller", true);
+    let nodes = [exposing(&mut router, "a"), exposing(&mut router, "b")];
+    for slot in 0..160 {
+        router.route(caller, &mut request(slot));
+    }
+    let Route::Forward(first) = router.route(caller, &mut request(160)) else { panic!("not forwarded") };
+    let other = Register { add: vec!["other".into()], remove: vec![] };
+    let change = router.registry.register(if first == nodes[0] { nodes[1] } else { nodes[0] }, &other).unwrap();
+    let mut header = Header { callback: change.names[0].0, ..request(161) };
+    assert!(matches!(router.route(caller, &mut header), Route::Forward(to) if to != first));
+    router.registry.register(first, &Register { add: vec![], remove: vec!["f".into()] }).unwrap();
+    router.begin_batch();
+    for slot in 162..300 {
+        assert!(matches!(router.route(caller, &mut request(slot)), Route::Forward(to) if to != first));
+    }
 }
 
 #[test]
