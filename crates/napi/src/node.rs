@@ -101,8 +101,15 @@ impl NativeNode {
 
     /// The payload behind a token, once. `null` when there is none (any more).
     #[napi(catch_unwind)]
-    pub fn take_big(&self, token: u32) -> Option<Buffer> {
-        self.node.take_big(token).map(Buffer::from)
+    pub fn take_big<'env>(&self, env: &'env Env, token: u32) -> Result<Option<BufferSlice<'env>>> {
+        let Some(mut payload) = self.node.take_big(token) else { return Ok(None) };
+        if payload.is_empty() {
+            return BufferSlice::copy_from(env, []).map(Some);
+        }
+        let (bytes, length) = (payload.as_mut_ptr(), payload.len());
+        // SAFETY: the bytes stay where they are until the payload is dropped, which the finalizer does; nobody else
+        // has them.
+        unsafe { BufferSlice::from_external(env, bytes, length, payload, |_, payload| drop(payload)) }.map(Some)
     }
 
     /// Blocks until all submitted bytes are with the system, at most `timeoutMs`: for `exit`.

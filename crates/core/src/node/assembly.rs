@@ -4,8 +4,10 @@
 //! limits; the system backs it with pages only as bytes arrive.
 
 use crate::node::inbox::is_sound;
+use crate::node::spares::{Payload, Spares};
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// What a node accepts.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,8 @@ pub(super) enum Completed {
 #[derive(Debug)]
 pub(super) struct Assemblies {
     limits: Limits,
+    /// Where their memory comes from, and goes.
+    spares: Arc<Spares>,
     arriving: FxHashMap<Key, Assembly>,
     ready: FxHashMap<u32, Vec<u8>>,
     /// Bytes announced by all that are arriving and held by all that are ready.
@@ -45,8 +49,8 @@ struct Assembly {
 }
 
 impl Assemblies {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, arriving: FxHashMap::default(), ready: FxHashMap::default(), reserved: 0, next_token: 1 }
+    pub(super) fn new(limits: Limits, spares: Arc<Spares>) -> Self {
+        Self { limits, spares, arriving: FxHashMap::default(), ready: FxHashMap::default(), reserved: 0, next_token: 1 }
     }
 
     /// Whether no payload is arriving.
@@ -69,8 +73,7 @@ impl Assemblies {
             return Err(ErrorCode::Overloaded);
         }
         let total_len = usize::try_from(total).map_err(|_| ErrorCode::PayloadTooLarge)?;
-        let mut payload = Vec::new();
-        payload.try_reserve_exact(total_len).map_err(|_| ErrorCode::Overloaded)?;
+        let payload = self.spares.take(total_len).map_err(|_| ErrorCode::Overloaded)?;
         let assembly = Assembly { header: *header, extension: extension.to_vec(), total: total_len, payload };
         if let Some(before) = self.arriving.insert(key(header), assembly) {
             self.reserved -= before.total as u64;
@@ -126,15 +129,16 @@ impl Assemblies {
             self.ready.insert(token, payload);
         } else {
             self.reserved -= total as u64;
+            self.spares.give_back(payload);
         }
         Some(Completed::Ready { header, extension, token, sound })
     }
 
     /// The payload with this token, once.
-    pub(super) fn take(&mut self, token: u32) -> Option<Vec<u8>> {
+    pub(super) fn take(&mut self, token: u32) -> Option<Payload> {
         let payload = self.ready.remove(&token)?;
         self.reserved -= payload.len() as u64;
-        Some(payload)
+        Some(Payload::new(payload, Arc::clone(&self.spares)))
     }
 
     /// What is arriving of this kind for `header`'s call is no longer wanted; gives the header it began with.
@@ -144,6 +148,7 @@ impl Assemblies {
         }
         let assembly = self.arriving.remove(&(kind.part(), header.slot, header.generation))?;
         self.reserved -= assembly.total as u64;
+        self.spares.give_back(assembly.payload);
         Some(assembly.header)
     }
 }

@@ -3,10 +3,12 @@
 use super::assembly::Limits;
 use super::inbox::{Inbox, PUMP_BYTES, Pumped};
 use super::outbox::{Flushed, Outbox, Pressed};
+use super::spares::Spares;
 use crate::socket::Socket;
 use crate::transport::Stream;
 use daffi_protocol::{ErrorCode, Header, Kind, control, extension, flags};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 const LIMITS: Limits = Limits { max_payload: 8 << 20, max_assembling: 64 << 20 };
 
@@ -16,6 +18,8 @@ struct Pair {
     outbox: Outbox,
     inbox: Inbox,
     buffer: Vec<u8>,
+    /// Of the outbox.
+    spares: Arc<Spares>,
 }
 
 /// A frame as JavaScript would see it, its payload taken.
@@ -30,12 +34,14 @@ struct Seen {
 impl Pair {
     fn new() -> Self {
         let (near, far) = Stream::pair().unwrap();
+        let spares = Arc::<Spares>::default();
         Self {
             near: Socket::new(near),
             far: Socket::new(far),
-            outbox: Outbox::new(1 << 20),
-            inbox: Inbox::new(LIMITS, Vec::new()),
+            outbox: Outbox::new(1 << 20, Arc::clone(&spares)),
+            inbox: Inbox::new(LIMITS, Vec::new(), Arc::default()),
             buffer: vec![0; PUMP_BYTES],
+            spares,
         }
     }
 
@@ -51,7 +57,7 @@ impl Pair {
             let payload = if header.flags & flags::BIG == 0 {
                 payload.to_vec()
             } else {
-                self.inbox.take_big(u32::from_le_bytes(payload.try_into().unwrap())).unwrap()
+                self.inbox.take_big(u32::from_le_bytes(payload.try_into().unwrap())).unwrap().to_vec()
             };
             seen.push(Seen { kind: header.kind, slot: header.slot, callback: header.callback, payload });
             at += header.frame_len();
@@ -410,7 +416,7 @@ fn pings_are_answered_without_javascript_and_a_flood_earns_no_flood() {
 
 #[test]
 fn the_end_of_the_stream_carries_the_reason_the_controller_gave() {
-    let Pair { near, far, mut inbox, mut outbox, mut buffer } = Pair::new();
+    let Pair { near, far, mut inbox, mut outbox, mut buffer, .. } = Pair::new();
     let refused = control::Refused { code: ErrorCode::SlowConsumer as u32, message: "too slow".into() };
     outbox.send(&near, &control::frame(Kind::Refused, &refused).unwrap()).unwrap();
     drop(near);
@@ -465,13 +471,15 @@ fn memory_of_a_big_payload_serves_the_next_and_is_let_go_when_none_comes() {
         while pair.outbox.flush(&pair.near).unwrap() != Flushed::All {
             pair.pump(&mut seen);
         }
-        pair.outbox.kept_bytes()
+        pair.spares.kept_bytes()
     };
     assert_eq!(send(&mut pair, 6 << 20), 6 << 20);
     assert_eq!(send(&mut pair, 6 << 20), 6 << 20);
-    pair.outbox.let_go();
-    assert_eq!(pair.outbox.kept_bytes(), 6 << 20, "it was used since the last tick");
-    assert_eq!(send(&mut pair, 1 << 20), 6 << 20, "a small one does not use it");
-    pair.outbox.let_go();
-    assert_eq!(pair.outbox.kept_bytes(), 0);
+    pair.spares.let_go();
+    assert_eq!(pair.spares.kept_bytes(), 6 << 20, "it was used since the last tick");
+    assert_eq!(send(&mut pair, 3 << 20), 9 << 20, "a smaller one does not use it");
+    pair.spares.let_go();
+    assert_eq!(pair.spares.kept_bytes(), 3 << 20);
+    pair.spares.let_go();
+    assert_eq!(pair.spares.kept_bytes(), 0);
 }

@@ -230,10 +230,8 @@ impl Watch {
             line.end(ErrorCode::HeartbeatLost, format!("not a byte came from the controller for {silence} ms"));
             return;
         }
-        let mut outbox = line.outbox.lock();
-        outbox.let_go();
-        let sent = outbox.total_sent();
-        drop(outbox);
+        line.spares.let_go();
+        let sent = line.outbox.lock().total_sent();
         if sent != self.sent.0 {
             self.sent = (sent, now);
         } else if now - self.sent.1 >= pace.heartbeat * 3 / 4 {

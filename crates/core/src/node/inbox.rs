@@ -6,9 +6,11 @@
 //! of [`Limits`].
 
 use crate::node::assembly::{Assemblies, Completed, Limits};
+use crate::node::spares::{Payload, Spares};
 use crate::socket::Socket;
 use daffi_protocol::{DecodeError, ErrorCode, Header, Kind, codec, control, extension, flags, prescan};
 use std::io::{self, IoSliceMut};
+use std::sync::Arc;
 
 /// Bytes of the buffer to pump into: a carried frame and a good read always fit.
 pub const PUMP_BYTES: usize = 512 * 1024;
@@ -55,11 +57,11 @@ struct Direct {
 impl Inbox {
     /// An inbox whose first bytes are `leftover`, read behind the handshake.
     #[must_use]
-    pub fn new(limits: Limits, leftover: Vec<u8>) -> Self {
+    pub fn new(limits: Limits, leftover: Vec<u8>, spares: Arc<Spares>) -> Self {
         Self {
             carry: leftover,
             direct: None,
-            assemblies: Assemblies::new(limits),
+            assemblies: Assemblies::new(limits, spares),
             waste: Vec::new(),
             made: Vec::new(),
             replies: Vec::new(),
@@ -85,7 +87,7 @@ impl Inbox {
     }
 
     /// The payload of a frame flagged [`flags::BIG`], once.
-    pub fn take_big(&mut self, token: u32) -> Option<Vec<u8>> {
+    pub fn take_big(&mut self, token: u32) -> Option<Payload> {
         self.assemblies.take(token)
     }
 

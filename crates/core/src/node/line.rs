@@ -7,6 +7,7 @@
 use crate::node::assembly::Limits;
 use crate::node::inbox::{Inbox, PUMP_BYTES, Pumped};
 use crate::node::outbox::{Outbox, Pressed};
+use crate::node::spares::{Payload, Spares};
 use crate::socket::Socket;
 use daffi_protocol::{ErrorCode, Header};
 use parking_lot::Mutex;
@@ -23,6 +24,8 @@ pub struct Line {
     pub socket: Arc<Socket>,
     pub(super) outbox: Mutex<Outbox>,
     inbox: Mutex<Receiving>,
+    /// Memory for big payloads, both ways.
+    pub(super) spares: Arc<Spares>,
     /// Rises with each drain by JavaScript: a guard that sees it stand still takes over.
     pub(super) drains: AtomicU64,
     ended: AtomicBool,
@@ -53,15 +56,17 @@ pub struct Drained {
 
 impl Line {
     pub(super) fn new(socket: Socket, leftover: Vec<u8>, limits: Limits, soft: usize, wake: Arc<Notify>) -> Self {
+        let spares = Arc::<Spares>::default();
         Self {
             socket: Arc::new(socket),
-            outbox: Mutex::new(Outbox::new(soft)),
+            outbox: Mutex::new(Outbox::new(soft, Arc::clone(&spares))),
             inbox: Mutex::new(Receiving {
-                inbox: Inbox::new(limits, leftover),
+                inbox: Inbox::new(limits, leftover, Arc::clone(&spares)),
                 stash: VecDeque::new(),
                 stashed_bytes: 0,
                 sealed: false,
             }),
+            spares,
             drains: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             reason: Mutex::new(None),
@@ -228,7 +233,7 @@ impl Line {
     }
 
     /// The payload of a frame flagged BIG, once.
-    pub(super) fn take_big(&self, token: u32) -> Option<Vec<u8>> {
+    pub(super) fn take_big(&self, token: u32) -> Option<Payload> {
         self.inbox.lock().inbox.take_big(token)
     }
 
@@ -250,6 +255,7 @@ impl Line {
         self.ended.store(true, Ordering::Release);
         self.socket.shut_down();
         self.outbox.lock().clear();
+        self.spares.close();
         self.wake.notify_one();
     }
 
@@ -280,13 +286,13 @@ mod tests {
     use daffi_protocol::{Kind, flags};
 
     const LIMITS: Limits = Limits { max_payload: 8 << 20, max_assembling: 64 << 20 };
-    const PAYLOAD_BYTES: usize = 3 << 20;
+    const PAYLOAD_BYTES: usize = 6 << 20;
 
     /// A line with its outbox at the far end: what is sent there arrives here.
     fn pair() -> (Line, Socket, Outbox) {
         let (near, far) = Stream::pair().unwrap();
         let line = Line::new(Socket::new(near), Vec::new(), LIMITS, 1 << 20, Arc::default());
-        (line, Socket::new(far), Outbox::new(1 << 20))
+        (line, Socket::new(far), Outbox::new(1 << 20, Arc::default()))
     }
 
     fn request(slot: u32) -> Header {
@@ -320,7 +326,7 @@ mod tests {
         let header = Header::decode(&out[..drained.bytes]).unwrap().unwrap();
         assert_eq!((header.slot, header.flags & flags::BIG != 0, header.frame_len()), (1, true, drained.bytes));
         let token = &out[HEADER_BYTES + usize::from(header.ext_len)..][..4];
-        assert_eq!(line.take_big(u32::from_le_bytes(token.try_into().unwrap())).unwrap(), payload);
+        assert_eq!(*line.take_big(u32::from_le_bytes(token.try_into().unwrap())).unwrap(), payload);
     }
 
     #[test]

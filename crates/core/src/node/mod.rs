@@ -8,9 +8,11 @@ mod guard;
 mod inbox;
 mod line;
 mod outbox;
+mod spares;
 
 pub use inbox::{BESIDE_BYTES, PUMP_BYTES};
 pub use line::{Drained, Line};
+pub use spares::Payload;
 
 use crate::auth;
 use crate::controller::Controller;
@@ -217,7 +219,7 @@ impl Node {
 
     /// The payload behind a token, once.
     #[must_use]
-    pub fn take_big(&self, token: u32) -> Option<Vec<u8>> {
+    pub fn take_big(&self, token: u32) -> Option<Payload> {
         self.shared.lines.lock().iter().find_map(|line| line.take_big(token))
     }
 

@@ -7,12 +7,13 @@
 //! there is room again; at most one submission goes beyond. A full lane of big payloads holds back no small
 //! frame.
 
+use crate::node::spares::Spares;
 use crate::socket::Socket;
 use daffi_protocol::limits::{FRAGMENT_BYTES, MAX_EXTENSION_BYTES};
 use daffi_protocol::{Header, codec, extension, flags};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::mem;
+use std::sync::Arc;
 
 /// Bytes on their way out of one connection.
 #[derive(Debug)]
@@ -27,11 +28,8 @@ pub struct Outbox {
     fragment: Option<Fragment>,
     /// Bytes of the payloads in `bigs`, but for fragments that the socket took.
     big_bytes: usize,
-    /// Memory of the last payload that had to wait, for the next one: most of the time of filling a fresh one are its page
-    /// faults.
-    spare: Vec<u8>,
-    /// Whether it came back from a payload since [`Outbox::let_go`].
-    is_spare_used: bool,
+    /// Where the memory of payloads that have to wait comes from, and goes.
+    spares: Arc<Spares>,
     /// Above this many queued bytes in a lane the caller should hold back.
     soft: usize,
     /// Whether a lane's caller was told to hold back, and not yet that there is room.
@@ -93,15 +91,14 @@ struct Fragment {
 impl Outbox {
     /// An empty one that asks to hold back above `soft` queued bytes.
     #[must_use]
-    pub fn new(soft: usize) -> Self {
+    pub fn new(soft: usize, spares: Arc<Spares>) -> Self {
         Self {
             small: Vec::new(),
             sent: 0,
             bigs: VecDeque::new(),
             fragment: None,
             big_bytes: 0,
-            spare: Vec::new(),
-            is_spare_used: false,
+            spares,
             soft,
             pressed: Pressed::default(),
             total_sent: 0,
@@ -179,7 +176,7 @@ impl Outbox {
         }
         let base = begun.as_ref().map_or(0, |fragment| fragment.start);
         // As large as the whole, so that the next of its size fits, however much of that goes at once.
-        let mut payload = self.take_buffer(total)?;
+        let mut payload = self.spares.take(total).map_err(|_| io::ErrorKind::OutOfMemory)?;
         for piece in slices(pieces, base, total) {
             payload.extend_from_slice(&piece);
         }
@@ -252,7 +249,7 @@ impl Outbox {
 
     /// Forgets everything: the connection is gone.
     pub fn clear(&mut self) {
-        *self = Self { total_sent: self.total_sent, pressed: self.pressed, ..Self::new(self.soft) };
+        *self = Self { total_sent: self.total_sent, pressed: self.pressed, ..Self::new(self.soft, Arc::clone(&self.spares)) };
     }
 
     fn is_idle(&self) -> bool {
@@ -262,37 +259,12 @@ impl Outbox {
     /// After a fragment with `sent` bytes of the payload: the next one's turn, if this one is not done.
     fn end_fragment(&mut self, sent: usize) {
         self.big_bytes -= sent;
-        let Some(Big { plan, mut payload, base }) = self.bigs.pop_front() else { return };
-        if !plan.is_done() {
-            self.bigs.push_back(Big { plan, payload, base });
-        } else if payload.capacity() > self.spare.capacity() {
-            payload.clear();
-            self.spare = payload;
-            self.is_spare_used = true;
+        let Some(big) = self.bigs.pop_front() else { return };
+        if big.plan.is_done() {
+            self.spares.give_back(big.payload);
+        } else {
+            self.bigs.push_back(big);
         }
-    }
-
-    /// Lets go of memory that no payload has used since the last time.
-    pub fn let_go(&mut self) {
-        if !mem::take(&mut self.is_spare_used) {
-            self.spare = Vec::new();
-        }
-    }
-
-    /// What is kept for the next payload.
-    #[cfg(test)]
-    pub fn kept_bytes(&self) -> usize {
-        self.spare.capacity()
-    }
-
-    fn take_buffer(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
-        // One that is far too large would be kept by small payloads for ever.
-        if (bytes..=bytes.saturating_mul(4)).contains(&self.spare.capacity()) {
-            return Ok(mem::take(&mut self.spare));
-        }
-        let mut buffer = Vec::new();
-        buffer.try_reserve_exact(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        Ok(buffer)
     }
 }
 

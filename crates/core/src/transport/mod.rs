@@ -102,7 +102,7 @@ impl Stream {
         let (left, right) = std::os::unix::net::UnixStream::pair()?;
         for end in [&left, &right] {
             end.set_nonblocking(true)?;
-            ask_for_large_buffers(&SockRef::from(end));
+            ask_for_large_buffers(&SockRef::from(end), LOCAL_BUFFER_BYTES);
         }
         Ok((left.into(), right.into()))
     }
@@ -459,8 +459,8 @@ pub fn own_uid() -> u32 {
 }
 
 /// Large buffers make large payloads cheap; a refusal is no harm.
-fn ask_for_large_buffers(socket: &SockRef<'_>) {
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+fn ask_for_large_buffers(socket: &SockRef<'_>, send_bytes: usize) {
+    let _ = socket.set_send_buffer_size(send_bytes);
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
 }
 
@@ -468,3 +468,5 @@ fn ask_for_large_buffers(socket: &SockRef<'_>) {
 const PIECE_BYTES: usize = 16 * 1024;
 /// A few fragments, so a writer seldom waits for the reader to be scheduled (CORE.md).
 const SOCKET_BUFFER_BYTES: usize = 1024 * 1024;
+/// What may be on its way out on this machine: over a UNIX socket that is a few milliseconds' worth.
+const LOCAL_BUFFER_BYTES: usize = 2 * 1024 * 1024;

@@ -1,6 +1,6 @@
 //! TCP: loopback by default, both families, no delay.
 
-use super::{Stream, ask_for_large_buffers};
+use super::{SOCKET_BUFFER_BYTES, Stream, ask_for_large_buffers};
 use crate::error::CoreError;
 use daffi_protocol::ErrorCode;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -121,7 +121,7 @@ fn is_family_missing(error: &io::Error) -> bool {
 
 fn prepared(stream: TcpStream) -> io::Result<Stream> {
     stream.set_nodelay(true)?;
-    ask_for_large_buffers(&SockRef::from(&stream));
+    ask_for_large_buffers(&SockRef::from(&stream), SOCKET_BUFFER_BYTES);
     Ok(Stream::Tcp(stream))
 }
 

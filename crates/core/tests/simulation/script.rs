@@ -377,7 +377,7 @@ impl Script {
             return payload.to_vec();
         }
         let token = u32::from_le_bytes(payload.try_into().unwrap());
-        self.node.take_big(token).unwrap_or_else(|| {
+        self.node.take_big(token).map(|payload| payload.to_vec()).unwrap_or_else(|| {
             self.violated("a big payload could not be taken");
             written(NOBODY, Wish::Fail, 0, self.me, 0)
         })
