@@ -30,13 +30,14 @@ const MSGPACKR = 'times msgpackr'
 const HEAP = 'bytes of the heap'
 /** A process of Node with an empty program, in turns. */
 const NODE = 'times a bare node'
+const ABOVE_NODE = 'of a bare node on top'
 /** A process that loads zod; both without what a bare node takes. */
 const ZOD = 'times import of zod'
 
 /**
  * All of them. A count is what the code does, whatever the machine: its limit leaves little room, that of instructions
- * 15 % for other compilers. A ratio differs between machines and versions of Node: its limit is about 1.5 times what a
- * machine at rest measures with the worst.
+ * 15 % for other compilers. A ratio differs between machines and versions of Node: its limit is at least 1.5 times the
+ * worst that was measured, also beside a busy process.
  */
 export const limits: readonly Limit[] = [
   ...measuredBy('core', [
@@ -58,12 +59,12 @@ export const limits: readonly Limit[] = [
     { figure: 'drain_instructions', what: 'drain', unit: INSTRUCTIONS, most: 168_000, only: X64 },
   ]),
   ...measuredBy('payload', [
-    { figure: 'encode_pair_ratio', what: 'encode [1, 2]', unit: MSGPACKR, most: 0.4 },
-    { figure: 'encode_text_ratio', what: 'encode 64 letters', unit: MSGPACKR, most: 0.65 },
-    { figure: 'encode_record_ratio', what: 'encode 1 KiB', unit: MSGPACKR, most: 1.8 },
+    { figure: 'encode_pair_ratio', what: 'encode [1, 2]', unit: MSGPACKR, most: 0.45 },
+    { figure: 'encode_text_ratio', what: 'encode 64 letters', unit: MSGPACKR, most: 0.75 },
+    { figure: 'encode_record_ratio', what: 'encode 1 KiB', unit: MSGPACKR, most: 1.9 },
     { figure: 'decode_pair_ratio', what: 'decode [1, 2]', unit: MSGPACKR, most: 0.95 },
-    { figure: 'decode_text_ratio', what: 'decode 64 letters', unit: MSGPACKR, most: 0.32 },
-    { figure: 'decode_record_ratio', what: 'decode 1 KiB', unit: MSGPACKR, most: 0.75 },
+    { figure: 'decode_text_ratio', what: 'decode 64 letters', unit: MSGPACKR, most: 0.5 },
+    { figure: 'decode_record_ratio', what: 'decode 1 KiB', unit: MSGPACKR, most: 0.85 },
     { figure: 'encode_pair_heap_bytes', what: 'encode [1, 2]', unit: HEAP, most: 8 },
     { figure: 'encode_text_heap_bytes', what: 'encode 64 letters', unit: HEAP, most: 8 },
     { figure: 'encode_record_heap_bytes', what: 'encode 1 KiB', unit: HEAP, most: 200 },
@@ -77,9 +78,9 @@ export const limits: readonly Limit[] = [
     { figure: 'call_system_calls', what: 'call of 256 at once', unit: 'system calls', most: 0.08, only: 'linux' },
   ]),
   ...measuredBy('start', [
-    { figure: 'load_cpu_ratio', what: 'import daffi: CPU', unit: ZOD, most: 0.8 },
-    { figure: 'start_cpu_ratio', what: 'start and stop a node: CPU', unit: ZOD, most: 1.1 },
-    { figure: 'start_memory_ratio', what: 'start and stop a node: memory', unit: NODE, most: 1.6 },
+    { figure: 'load_cpu_ratio', what: 'import daffi: CPU', unit: ZOD, most: 1.05 },
+    { figure: 'start_cpu_ratio', what: 'start and stop a node: CPU', unit: ZOD, most: 1.5 },
+    { figure: 'start_memory_ratio', what: 'start and stop a node: memory', unit: ABOVE_NODE, most: 0.6 },
     { figure: 'start_time_ratio', what: 'start and stop a node: time', unit: NODE, most: 3.6 },
   ]),
 ]
