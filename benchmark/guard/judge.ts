@@ -1,8 +1,16 @@
 /** Figures against their limits. Pure: measures nothing, prints nothing. */
-import type { Limit, Program } from './limits.js'
+import { EXACT, type Limit, type Program } from './limits.js'
 
 /** What was measured, by name. */
 export type Figures = Readonly<Record<string, number>>
+
+/** Where it was measured. */
+export interface Place {
+  /** System and processor as Node names them: `linux-x64`. */
+  readonly platform: string
+  /** Programs that cannot run here, and what they need. Their limits hold unseen. */
+  readonly missing?: ReadonlyMap<Program, string>
+}
 
 /** A limit and what was measured for it; null when there is no figure. */
 export interface Verdict {
@@ -14,12 +22,16 @@ export interface Verdict {
 }
 
 /**
- * Holds each limit of a system against its figure. A figure that is missing, or no number, is over its limit: a guard
+ * Holds each limit of a platform against its figure. A figure that is missing, or no number, is over its limit: a guard
  * that measures nothing would stay green for ever.
  */
-export function judge(limits: readonly Limit[], figures: Figures, platform: string): Verdict[] {
-  const counted = limits.filter(({ linuxOnly }) => linuxOnly !== true || platform === 'linux')
+export function judge(limits: readonly Limit[], figures: Figures, { platform, missing }: Place): Verdict[] {
+  const counted = limits.filter(({ only = '' }) => platform.startsWith(only))
   return counted.map((limit) => {
+    const need = missing?.get(limit.program)
+    if (need !== undefined) {
+      return { limit, figure: null, holds: true, line: `skip ${limit.what}, ${limit.unit}: not measured, ${need}` }
+    }
     const figure = figures[limit.figure] ?? null
     const holds = figure !== null && figure <= limit.most
     return { limit, figure, holds, line: lineOf(limit, figure, holds) }
@@ -36,9 +48,10 @@ export function best(one: Figures, other: Figures): Figures {
   return all
 }
 
-/** The programs to start once more for the limits that do not hold. */
-export function toRepeat(verdicts: readonly Verdict[]): Program[] {
-  return [...new Set(verdicts.filter(({ holds }) => !holds).map(({ limit }) => limit.program))]
+/** The programs to start in an attempt, 1 the first, for the limits that do not hold. */
+export function toStart(verdicts: readonly Verdict[], attempt: number): Program[] {
+  const failed = new Set(verdicts.filter(({ holds }) => !holds).map(({ limit }) => limit.program))
+  return [...failed].filter((program) => attempt === 1 || !EXACT.includes(program))
 }
 
 function lineOf({ what, unit, most }: Limit, figure: number | null, holds: boolean): string {

@@ -2,23 +2,19 @@
 //! its answers the same way back.
 
 use crate::pair::{End, Pair};
-use crate::time::median;
-use crate::{Figure, Outcome, allocations, reference, system_calls};
+use crate::{Figure, Outcome, allocations, instructions, system_calls};
 use daffi_protocol::{Header, Kind};
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
 
 /// Calls of a batch: as many requests, then as many answers.
 const CALLS: u32 = 256;
 /// Batches before anything counts.
 const WARM_UP: u32 = 50;
-/// Batches that count.
-const BATCHES: u32 = 400;
+/// Batches that count, for each stage.
+const BATCHES: u32 = 100;
 /// MessagePack of `[1, 2]`.
 const PAYLOAD: [u8; 3] = [0x92, 1, 2];
 
-/// The figures of the links and of the controller.
+/// The figures of the links and of the controller. Tells their instructions.
 pub fn figures() -> Outcome<Vec<Figure>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, measure())
@@ -28,40 +24,60 @@ async fn measure() -> Outcome<Vec<Figure>> {
     let mut pair = Pair::start().await?;
     let header = Header { generation: 1, callback: pair.callback, ..Header::new(Kind::Request) };
     let requests: Vec<u8> = (0..CALLS).flat_map(|slot| Header { slot, ..header }.frame(&PAYLOAD)).collect();
-    let mut answers = requests.clone();
-    let mut bare = Bare::new(&requests)?;
-    let mut stages = Stages::default();
-    let mut fastest_bare = Duration::MAX;
-    for batch in 0..WARM_UP + BATCHES {
-        if batch == WARM_UP {
-            stages = Stages::default();
-        }
-        pass(&pair.caller, &mut pair.worker, &requests, &mut stages).await?;
-        turn_round(&pair.worker.buffer, &mut answers)?;
-        pass(&pair.worker, &mut pair.caller, &answers, &mut stages).await?;
-        check(&pair.caller.buffer)?;
-        stages.end_batch();
-        fastest_bare = fastest_bare.min(bare.time()?);
+    let mut batch = Batch { answers: requests.clone(), requests };
+    for _ in 0..WARM_UP {
+        batch.run(&mut pair, &mut Meter::new(Stage::Submit)).await?;
     }
-    let mut figures =
-        stages.submit.figures(["submit_allocations", "submit_system_calls", "submit_ratio"], fastest_bare);
-    let names = ["controller_allocations", "controller_system_calls", "controller_ratio"];
-    figures.extend(stages.controller.figures(names, fastest_bare));
-    figures.extend(stages.drain.figures(["drain_allocations", "drain_system_calls", "drain_ratio"], fastest_bare));
+    instructions::forget();
+    let mut figures = Vec::new();
+    for (stage, [allocations, system_calls, instructions]) in [
+        (Stage::Submit, ["submit_allocations", "submit_system_calls", "submit_instructions"]),
+        (Stage::Controller, ["controller_allocations", "controller_system_calls", "controller_instructions"]),
+        (Stage::Drain, ["drain_allocations", "drain_system_calls", "drain_instructions"]),
+    ] {
+        let mut batches = Vec::with_capacity(BATCHES as usize);
+        for _ in 0..BATCHES {
+            let mut meter = Meter::new(stage);
+            batch.run(&mut pair, &mut meter).await?;
+            batches.push(meter);
+        }
+        instructions::tell(instructions, BATCHES);
+        figures.push((allocations, median(batches.iter().map(|meter| meter.allocations.0))));
+        if system_calls::count().is_some() {
+            figures.push((system_calls, median(batches.iter().map(|meter| meter.system_calls.0))));
+        }
+    }
     Ok(figures)
 }
 
+/// Frames of all its calls.
+struct Batch {
+    requests: Vec<u8>,
+    answers: Vec<u8>,
+}
+
+impl Batch {
+    /// Requests there and answers back.
+    async fn run(&mut self, pair: &mut Pair, meter: &mut Meter) -> Outcome<()> {
+        pass(&pair.caller, &mut pair.worker, &self.requests, meter).await?;
+        turn_round(&pair.worker.buffer, &mut self.answers)?;
+        pass(&pair.worker, &mut pair.caller, &self.answers, meter).await?;
+        check(&pair.caller.buffer)
+    }
+}
+
 /// Brings `frames` from one node to the other, stage by stage.
-async fn pass(from: &End, to: &mut End, frames: &[u8], stages: &mut Stages) -> Outcome<()> {
-    let mark = Mark::new();
+async fn pass(from: &End, to: &mut End, frames: &[u8], meter: &mut Meter) -> Outcome<()> {
+    meter.start(Stage::Submit);
     let is_full = from.node.submit(frames);
-    stages.submit.add(&mark);
-    let mark = Mark::new();
+    meter.stop(Stage::Submit);
+    meter.start(Stage::Controller);
+    // All tasks are of this thread: until this is ready, it is them that run.
     to.arrival(frames.len()).await?;
-    stages.controller.add(&mark);
-    let mark = Mark::new();
+    meter.stop(Stage::Controller);
+    meter.start(Stage::Drain);
     let drained = to.node.drain(&mut to.buffer);
-    stages.drain.add(&mark);
+    meter.stop(Stage::Drain);
     if is_full || drained.bytes != frames.len() {
         return Err(format!("{} bytes of a batch arrived of {}", drained.bytes, frames.len()).into());
     }
@@ -94,93 +110,47 @@ fn check(arrived: &[u8]) -> Outcome<()> {
     Ok(())
 }
 
-/// What the batches took, by stage.
-#[derive(Default)]
-struct Stages {
-    submit: Stage,
-    controller: Stage,
-    drain: Stage,
+/// What a batch goes through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Submit,
+    Controller,
+    Drain,
 }
 
-impl Stages {
-    fn end_batch(&mut self) {
-        for stage in [&mut self.submit, &mut self.controller, &mut self.drain] {
-            stage.batches.push(std::mem::take(&mut stage.batch));
+/// What a batch takes in one of its stages.
+struct Meter {
+    stage: Stage,
+    /// Counted so far, and what stood on the counters when it was started.
+    allocations: (u64, u64),
+    system_calls: (u64, u64),
+}
+
+impl Meter {
+    const fn new(stage: Stage) -> Self {
+        Self { stage, allocations: (0, 0), system_calls: (0, 0) }
+    }
+
+    fn start(&mut self, stage: Stage) {
+        if stage == self.stage {
+            self.allocations.1 = allocations::count();
+            self.system_calls.1 = system_calls::count().unwrap_or_default();
+            instructions::toggle();
+        }
+    }
+
+    fn stop(&mut self, stage: Stage) {
+        if stage == self.stage {
+            instructions::toggle();
+            self.allocations.0 += allocations::count() - self.allocations.1;
+            self.system_calls.0 += system_calls::count().unwrap_or_default() - self.system_calls.1;
         }
     }
 }
 
-#[derive(Default)]
-struct Stage {
-    /// Of the batch under way.
-    batch: Taken,
-    /// Of those before.
-    batches: Vec<Taken>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Taken {
-    allocations: u64,
-    system_calls: u64,
-    time: Duration,
-}
-
-impl Stage {
-    fn add(&mut self, mark: &Mark) {
-        self.batch.time += mark.start.elapsed();
-        self.batch.allocations += allocations::count() - mark.allocations;
-        self.batch.system_calls += system_calls::count().unwrap_or_default() - mark.system_calls;
-    }
-
-    /// Counts of the middle batch, and the time of the fastest against that of the bare sockets.
-    fn figures(&self, [allocations, system_calls, ratio]: [&'static str; 3], bare: Duration) -> Vec<Figure> {
-        let fastest = self.batches.iter().map(|batch| batch.time).min().unwrap_or_default();
-        let mut figures = vec![
-            (allocations, median(self.batches.iter().map(|batch| batch.allocations).collect()) as f64),
-            (ratio, fastest.as_secs_f64() / bare.as_secs_f64()),
-        ];
-        if system_calls::count().is_some() {
-            figures.push((system_calls, median(self.batches.iter().map(|batch| batch.system_calls).collect()) as f64));
-        }
-        figures
-    }
-}
-
-/// What was counted when a stage began.
-struct Mark {
-    allocations: u64,
-    system_calls: u64,
-    start: Instant,
-}
-
-impl Mark {
-    fn new() -> Self {
-        let (allocations, system_calls) = (allocations::count(), system_calls::count().unwrap_or_default());
-        Self { allocations, system_calls, start: Instant::now() }
-    }
-}
-
-/// The reference: the same bytes through as many sockets, each byte looked at once.
-struct Bare {
-    sockets: [(UnixStream, UnixStream); 2],
-    bytes: Vec<u8>,
-}
-
-impl Bare {
-    fn new(bytes: &[u8]) -> Outcome<Self> {
-        Ok(Self { sockets: [UnixStream::pair()?, UnixStream::pair()?], bytes: bytes.to_vec() })
-    }
-
-    /// How long a batch takes: there and back.
-    fn time(&mut self) -> Outcome<Duration> {
-        let start = Instant::now();
-        for _ in 0..2 {
-            for (near, far) in &mut self.sockets {
-                near.write_all(&self.bytes)?;
-                far.read_exact(&mut self.bytes)?;
-            }
-            reference::hash(&self.bytes);
-        }
-        Ok(start.elapsed())
-    }
+/// The middle value; of no values 0.
+fn median(values: impl Iterator<Item = u64>) -> f64 {
+    let mut values: Vec<u64> = values.collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default() as f64
 }

@@ -1,16 +1,17 @@
-//! The hot paths of the core as figures that do not depend on how fast the machine is: what a batch allocates, how many
-//! system calls it takes, and how long it takes against a reference that is measured beside it.
+//! The hot paths of the core as figures that do not depend on the machine: what a batch allocates, how many system calls
+//! it takes, and, under callgrind, how many instructions.
 //!
-//! Started by `benchmark/guard/run.ts`. Prints one line of JSON: names of `limits.ts`, and their figures.
+//! Started by `benchmark/guard/run.ts`. Prints one line of JSON: names of `limits.ts`, and their figures. Those of
+//! instructions are in the file that callgrind writes, each in a part of its own with its name and how many runs it is
+//! the sum of.
 
 mod allocations;
+mod instructions;
 mod link;
 mod pair;
 mod prescan;
-mod reference;
 mod route;
 mod system_calls;
-mod time;
 
 use std::error::Error;
 
@@ -21,8 +22,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 type Figure = (&'static str, f64);
 
 fn main() -> Outcome<()> {
-    let mut figures = prescan::figures()?;
-    figures.extend(route::figures()?);
+    let mut figures = vec![prescan::figure()?, route::figure()?];
     figures.extend(link::figures()?);
     let members: Vec<String> = figures.iter().map(|(name, value)| format!("\"{name}\":{value:.4}")).collect();
     println!("{{{}}}", members.join(","));

@@ -1,6 +1,6 @@
 //! The controller's decision about a frame: header read, chosen, rewritten.
 
-use crate::{Figure, Outcome, allocations, reference, time};
+use crate::{Figure, Outcome, allocations, instructions};
 use daffi_core::controller::router::{Route, Router};
 use daffi_protocol::control::Register;
 use daffi_protocol::limits::HEADER_BYTES;
@@ -9,6 +9,8 @@ use daffi_protocol::{Header, Kind};
 /// Calls under way at once.
 const CALLS: u32 = 256;
 const RUNS: u32 = 100;
+/// As many requests as answers.
+const FRAMES: u32 = 2 * CALLS * RUNS;
 
 /// A router with a node that calls and one that answers.
 struct Calls {
@@ -16,27 +18,23 @@ struct Calls {
     caller: u32,
     callee: u32,
     requests: Vec<[u8; HEADER_BYTES]>,
-    answers: Vec<[u8; HEADER_BYTES]>,
-    /// Frames that did not go where they should.
-    strays: u32,
+    /// Those under way: requests, then answers.
+    frames: Vec<[u8; HEADER_BYTES]>,
 }
 
-/// The figures of the router.
-pub fn figures() -> Outcome<Vec<Figure>> {
+/// What the router allocates. Tells its instructions.
+pub fn figure() -> Outcome<Figure> {
     let mut calls = Calls::new()?;
-    calls.run();
+    // By then its tables are as large as they need to be.
+    calls.run()?;
+    instructions::forget();
     let before = allocations::count();
     for _ in 0..RUNS {
-        calls.run();
+        calls.run()?;
     }
     let allocated = allocations::count() - before;
-    let headers = vec![7; 2 * HEADER_BYTES * CALLS as usize];
-    let ratio = time::ratio(|| calls.run(), || reference::hash(&headers));
-    if calls.strays > 0 {
-        return Err(format!("{} frames were not forwarded", calls.strays).into());
-    }
-    let frames = 2 * RUNS * CALLS;
-    Ok(vec![("route_allocations", allocated as f64 / f64::from(frames)), ("route_ratio", ratio)])
+    instructions::tell("route_instructions", FRAMES);
+    Ok(("route_allocations", allocated as f64 / f64::from(FRAMES)))
 }
 
 impl Calls {
@@ -48,32 +46,31 @@ impl Calls {
         let callback = change.names.first().map(|(id, _)| *id).ok_or("the callback got no id")?;
         let header = Header { generation: 1, callback, ..Header::new(Kind::Request) };
         let requests: Vec<_> = (0..CALLS).map(|slot| Header { slot, ..header }.encode()).collect();
-        Ok(Self { router, caller, callee, answers: requests.clone(), requests, strays: 0 })
+        Ok(Self { router, caller, callee, frames: requests.clone(), requests })
     }
 
     /// All requests, then all answers.
-    fn run(&mut self) {
-        for (request, answer) in self.requests.iter().zip(&mut self.answers) {
-            let mut frame = *request;
-            let Some(header) = forward(&mut self.router, self.caller, self.callee, &mut frame) else {
-                self.strays += 1;
-                continue;
-            };
-            let (slot, generation) = (header.slot, header.generation);
-            *answer = Header { slot, generation, ..Header::new(Kind::Response) }.encode();
+    fn run(&mut self) -> Outcome<()> {
+        self.frames.copy_from_slice(&self.requests);
+        self.forward(self.caller, self.callee)?;
+        for frame in &mut self.frames {
+            let Header { slot, generation, .. } = Header::decode(frame)?.ok_or("a request is cut short")?;
+            *frame = Header { slot, generation, ..Header::new(Kind::Response) }.encode();
         }
-        for answer in &mut self.answers {
-            if forward(&mut self.router, self.callee, self.caller, answer).is_none() {
-                self.strays += 1;
-            }
-        }
+        self.forward(self.callee, self.caller)
+    }
+
+    fn forward(&mut self, from: u32, to: u32) -> Outcome<()> {
+        let (router, frames) = (&mut self.router, &mut self.frames);
+        let all = instructions::counted(|| frames.iter_mut().all(|frame| is_forwarded(router, from, to, frame)));
+        if all { Ok(()) } else { Err("a frame was not forwarded".into()) }
     }
 }
 
-/// Routes a frame as the controller does; `None` when it does not go to `to`.
-fn forward(router: &mut Router, from: u32, to: u32, frame: &mut [u8]) -> Option<Header> {
-    let mut header = Header::decode(frame).ok()??;
+/// Routes a frame as the controller does; false when it does not go to `to`.
+fn is_forwarded(router: &mut Router, from: u32, to: u32, frame: &mut [u8]) -> bool {
+    let Ok(Some(mut header)) = Header::decode(frame) else { return false };
     let route = router.route(from, &mut header);
     header.write_over(frame);
-    (route == Route::Forward(to)).then_some(header)
+    route == Route::Forward(to)
 }
