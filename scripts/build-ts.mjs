@@ -139,30 +139,42 @@ function takeParserFromScope(build) {
 }
 
 async function bundle() {
-  const { build } = await import('esbuild')
   const texts = await writeTexts()
+  const { outputs, inputs } = await bundleOf(ENTRIES)
+  // By itself: a module that it shares with the rest would be one more to find for each program that imports `daffi`.
+  const command = await bundleOf(COMMAND)
+  for (const path of sharedFiles()) if (!(path in outputs)) rmSync(inRoot(path))
+  for (const name of Object.keys(ENTRIES)) write(`dist/${name}.cjs`, `module.exports = require('./${name}.js')\n`)
+  replace('src-ts/native/binding.cjs', 'dist/binding.cjs')
+  replace(`src-ts/native/${addonName}`, `dist/${addonName}`)
+  write('dist/LICENSES.txt', licencesOf(Object.keys({ ...texts, ...inputs, ...command.inputs })))
+}
+
+/** Bundles these entries, with what several of them share as a module. Gives what went in and came out. */
+async function bundleOf(entryPoints) {
+  const { build } = await import('esbuild')
   const { metafile } = await build({
     absWorkingDir: inRoot('.'),
-    entryPoints: { ...ENTRIES, ...COMMAND },
+    entryPoints,
     outdir: 'dist',
     bundle: true,
-    splitting: true,
+    splitting: Object.keys(entryPoints).length > 1,
     // Beside the entries: the loader of the addon looks next to the file that it is in.
     chunkNames: 'shared-[hash]',
     platform: 'node',
     format: 'esm',
     target: 'node20.19',
+    // What is not there need not be read: comments alone are a fifth, and one letter beyond Latin-1 in them has V8 keep
+    // all of it with two bytes a letter. Names stay, for stacks and profiles.
+    minifyWhitespace: true,
+    minifySyntax: true,
     sourcemap: true,
     sourcesContent: false,
     metafile: true,
     logLevel: 'warning',
     plugins: [{ name: 'binding', setup: keepBindingOutside }],
   })
-  for (const path of sharedFiles()) if (!(path in metafile.outputs)) rmSync(inRoot(path))
-  for (const name of Object.keys(ENTRIES)) write(`dist/${name}.cjs`, `module.exports = require('./${name}.js')\n`)
-  replace('src-ts/native/binding.cjs', 'dist/binding.cjs')
-  replace(`src-ts/native/${addonName}`, `dist/${addonName}`)
-  write('dist/LICENSES.txt', licencesOf(Object.keys({ ...texts, ...metafile.inputs })))
+  return metafile
 }
 
 /** The loader of the addon stays a file of its own beside the bundle: it looks for the addon next to itself. */

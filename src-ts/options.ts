@@ -1,5 +1,4 @@
 /** User options to complete options, once. Past this file nothing is `undefined`. */
-import { randomInt } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -465,10 +464,14 @@ const ANIMALS =
     ' ',
   )
 
-/** Readable, and with a million endings, so that a few hundred processes do not meet. */
+/**
+ * Readable, and with a million endings, so that a few hundred processes do not meet. Nobody need be kept from guessing it:
+ * that would load `node:crypto`.
+ */
 function randomName(): string {
-  const pick = (words: readonly string[]): string => words[randomInt(words.length)] as string
-  return `${pick(ADJECTIVES)}-${pick(ANIMALS)}-${randomInt(36 ** 4)
+  const below = (count: number): number => Math.floor(Math.random() * count)
+  const pick = (words: readonly string[]): string => words[below(words.length)] as string
+  return `${pick(ADJECTIVES)}-${pick(ANIMALS)}-${below(36 ** 4)
     .toString(36)
     .padStart(4, '0')}`
 }

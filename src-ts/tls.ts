@@ -1,5 +1,5 @@
 /** The option `tls`, read and checked before anything is started. */
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import type { KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { invalidOption, show } from './errors.js'
@@ -131,7 +131,7 @@ function check(tls: CompleteTls): void {
   const shown = certificate(tls.cert, 'cert')
   let key: KeyObject
   try {
-    key = createPrivateKey(tls.key)
+    key = process.getBuiltinModule('node:crypto').createPrivateKey(tls.key)
   } catch {
     throw invalidOption('`tls.key` holds no private key that can be read. It has to be PEM, and not encrypted.')
   }
@@ -144,7 +144,7 @@ function check(tls: CompleteTls): void {
 
 function certificate(text: string, part: string): X509Certificate {
   try {
-    return new X509Certificate(text)
+    return new (process.getBuiltinModule('node:crypto').X509Certificate)(text)
   } catch {
     throw invalidOption(`\`tls.${part}\` holds no certificate that can be read. It has to be PEM.`)
   }

@@ -27,3 +27,13 @@ test('what is beyond the bound is not taken, and what is there stays', (t) => {
   t.true(late.add(change, 0, 1), 'a smaller one may fit')
   t.false(new LateChanges().add(Buffer.alloc(MOST_LATE_BYTES), 0, MOST_LATE_BYTES))
 })
+
+test('changes of any size take no more memory than the bound', (t) => {
+  const change = Buffer.alloc(20_000, 'x')
+  for (let round = 0; round < 50; round++) {
+    const late = new LateChanges()
+    for (let bytes = 1 + round; late.add(change, 0, bytes); ) bytes = ((bytes * 7919) % 20_000) + 1
+    const blocks = new Set([...late].map(([memory]) => memory))
+    t.true([...blocks].reduce((sum, { length }) => sum + length, 0) <= MOST_LATE_BYTES)
+  }
+})

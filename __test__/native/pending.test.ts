@@ -167,3 +167,16 @@ test('a timeout is told with its slot and length; a call that has ended has none
   t.deepEqual(await first, { slot: waits.slot, timeoutMs: 30, signal: undefined })
   pending.close()
 })
+
+test('a table takes no memory before its first call', (t) => {
+  const before = process.memoryUsage().arrayBuffers
+  const tables = Array.from({ length: 200 }, () => table())
+  t.true(process.memoryUsage().arrayBuffers - before < 200 * 100)
+  for (const { pending } of tables.slice(0, 2)) {
+    const { slot, settled } = call(pending)
+    pending.limit(slot, 60_000, undefined)
+    pending.resolve(slot, 1)
+    t.deepEqual(settled, [['resolved', 1]])
+    pending.close()
+  }
+})

@@ -1,5 +1,4 @@
 /** The handle of a call in the background. */
-import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { type Duration, toTimeout } from '../duration.js'
 import { TimeoutError } from '../errors.js'
@@ -94,7 +93,7 @@ export class AsyncResult<R> implements PromiseLike<R> {
 
   /** Names this result in logs; it is no id of the wire. */
   get uuid(): string {
-    this.#uuid ??= randomUUID()
+    this.#uuid ??= process.getBuiltinModule('node:crypto').randomUUID()
     return this.#uuid
   }
 

@@ -1,17 +1,17 @@
 /** Calls that may be made again though they may have run: what they are known by, and when that is done. */
-import { randomFillSync } from 'node:crypto'
 import { ConnectionLostError, DaffiError, invalidOption, RemoteStoppedUnexpectedlyError, show } from '../errors.js'
 import { planRetry, type RetryOptions, type RetryPlan } from './retry.js'
 
 /** Names a call across connections: four 32-bit numbers. */
 export type CallKey = Uint32Array
 
-/** Of this process, or of this thread of it. */
-const own = randomFillSync(new Uint32Array(2))
+/** Of this process, or of this thread of it; drawn for the first key. */
+let own: Uint32Array | undefined
 let made = 0
 
 /** A key that no other call has. */
 export function newCallKey(): CallKey {
+  own ??= process.getBuiltinModule('node:crypto').randomFillSync(new Uint32Array(2))
   made++
   return Uint32Array.of(own[0] as number, own[1] as number, made >>> 0, Math.floor(made / 2 ** 32))
 }

@@ -1,4 +1,3 @@
-import { Script } from 'node:vm'
 import type * as Acorn from 'acorn'
 import { PARSER } from './parser-text.js'
 
@@ -9,6 +8,9 @@ let parser: typeof Acorn | undefined
  * third of what every start compiles.
  */
 export const parse: typeof Acorn.parse = (...source) => {
-  parser ??= new Script(PARSER, { filename: 'daffi:parser' }).runInThisContext() as typeof Acorn
+  if (parser === undefined) {
+    const { Script } = process.getBuiltinModule('node:vm')
+    parser = new Script(PARSER, { filename: 'daffi:parser' }).runInThisContext() as typeof Acorn
+  }
   return parser.parse(...source)
 }

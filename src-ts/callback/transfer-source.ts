@@ -1,6 +1,4 @@
 /** Functions as text: checked before they are sent, checked again before they run. */
-import { createHash } from 'node:crypto'
-import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { InitializationError, PayloadTooLargeError, SerializationError, show } from '../errors.js'
 import type { AnyFunction } from './callback.js'
@@ -104,7 +102,7 @@ export function checkSize(text: string): void {
 
 /** SHA-256 in hex. */
 export function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return process.getBuiltinModule('node:crypto').createHash('sha256').update(text).digest('hex')
 }
 
 function makeSource(fn: AnyFunction, names: readonly string[]): TransferSource {
@@ -259,7 +257,9 @@ function compile(text: string, hash: string): AnyFunction {
 /** `require` as the main file of this process has it. */
 function requireHere(): NodeJS.Require {
   const main = process.argv[1]
-  return createRequire(main === undefined ? join(process.cwd(), 'main.js') : resolve(main))
+  return process
+    .getBuiltinModule('node:module')
+    .createRequire(main === undefined ? join(process.cwd(), 'main.js') : resolve(main))
 }
 
 /** What esbuild, and so tsx, calls around inner functions to keep their names. */

@@ -8,12 +8,12 @@ import { LONGEST_TIMER_MS } from '../timer.js'
 export class Deadlines {
   readonly #clock: Clock
   readonly #expire: (slot: number) => void
-  /** First slot of each bucket, -1 for none. */
-  readonly #heads = new Int32Array(BUCKETS).fill(-1)
-  #next = new Int32Array(64)
-  #previous = new Int32Array(64)
+  /** First slot of each bucket, -1 for none; made for the first deadline, as all arrays: thousands of links may have none. */
+  #heads: Int32Array = NONE
+  #next: Int32Array = NONE
+  #previous: Int32Array = NONE
   /** Milliseconds of the clock; 0 where none is set. */
-  #deadlines = new Float64Array(64)
+  #deadlines: Float64Array = NO_TIMES
   #count = 0
   #timer: ClockTimer | undefined
   #wakeAt = Number.POSITIVE_INFINITY
@@ -109,7 +109,8 @@ export class Deadlines {
   }
 
   #grow(slot: number): void {
-    const length = Math.max(slot + 1, this.#next.length * 2)
+    if (this.#heads === NONE) this.#heads = new Int32Array(BUCKETS).fill(-1)
+    const length = Math.max(slot + 1, FIRST_SLOTS, this.#next.length * 2)
     const grow = <T extends Int32Array | Float64Array>(old: T, bigger: T): T => {
       bigger.set(old)
       return bigger
@@ -119,6 +120,12 @@ export class Deadlines {
     this.#deadlines = grow(this.#deadlines, new Float64Array(length))
   }
 }
+
+const NONE: Int32Array = new Int32Array(0)
+const NO_TIMES: Float64Array = new Float64Array(0)
+
+/** Slots that the first deadline makes room for. */
+const FIRST_SLOTS = 64
 
 /** Width of a bucket. */
 const TICK_MS = 4

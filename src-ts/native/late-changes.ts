@@ -5,35 +5,41 @@ export type Body = readonly [buffer: Buffer, start: number, end: number]
 
 /** Their bytes, in the order in which they came, in memory of their own. */
 export class LateChanges implements Iterable<Body> {
-  /** The length of each, and its bytes behind that. */
-  #memory: Buffer = NOTHING
+  /** Blocks of memory, each with the length of a change and its bytes behind that, again and again. */
+  readonly #blocks: { readonly memory: Buffer; bytes: number }[] = []
   #bytes = 0
+  /** Of all blocks. */
+  #room = 0
 
   /** Copies one; false when too much waits already. */
   add(buffer: Buffer, start: number, end: number): boolean {
-    const bytes = this.#bytes + LENGTH_BYTES + end - start
-    if (bytes > MOST_LATE_BYTES) return false
-    if (bytes > this.#memory.length) {
-      const memory = Buffer.allocUnsafeSlow(Math.min(MOST_LATE_BYTES, Math.max(2 * this.#memory.length, bytes)))
-      this.#memory.copy(memory, 0, 0, this.#bytes)
-      this.#memory = memory
+    const length = LENGTH_BYTES + end - start
+    let block = this.#blocks.at(-1)
+    if (block === undefined || block.bytes + length > block.memory.length) {
+      const left = MOST_LATE_BYTES - this.#room
+      if (length > left) return false
+      // As much again as there is: few blocks, and no byte is copied twice.
+      block = { memory: Buffer.allocUnsafeSlow(Math.max(length, Math.min(this.#bytes, left))), bytes: 0 }
+      this.#room += block.memory.length
+      this.#blocks.push(block)
     }
-    this.#memory.writeUInt32LE(end - start, this.#bytes)
-    buffer.copy(this.#memory, this.#bytes + LENGTH_BYTES, start, end)
-    this.#bytes = bytes
+    block.memory.writeUInt32LE(end - start, block.bytes)
+    buffer.copy(block.memory, block.bytes + LENGTH_BYTES, start, end)
+    block.bytes += length
+    this.#bytes += length
     return true
   }
 
   *[Symbol.iterator](): Generator<Body> {
-    for (let at = 0; at < this.#bytes; ) {
-      const start = at + LENGTH_BYTES
-      at = start + this.#memory.readUInt32LE(at)
-      yield [this.#memory, start, at]
+    for (const { memory, bytes } of this.#blocks) {
+      for (let at = 0; at < bytes; ) {
+        const start = at + LENGTH_BYTES
+        at = start + memory.readUInt32LE(at)
+        yield [memory, start, at]
+      }
     }
   }
 }
-
-const NOTHING: Buffer = Buffer.alloc(0)
 
 const LENGTH_BYTES = 4
 

@@ -21,9 +21,9 @@ export class PendingCalls {
   readonly #free: number[] = []
   readonly #deadlines: Deadlines
   readonly #stop: StopCall
-  #generations = new Uint32Array(64)
+  #generations: Uint32Array = NO_GENERATIONS
   /** Whether the slot's call is over for its caller although its answer is still to come. */
-  #abandoned = new Uint8Array(64)
+  #abandoned: Uint8Array = NO_FLAGS
   #count = 0
 
   /** @param stop - is called when a call ends before its answer: the callee should know. */
@@ -173,7 +173,7 @@ export class PendingCalls {
   }
 
   #grow(): void {
-    const generations = new Uint32Array(this.#generations.length * 2)
+    const generations = new Uint32Array(Math.max(FIRST_SLOTS, this.#generations.length * 2))
     generations.set(this.#generations)
     this.#generations = generations
     const abandoned = new Uint8Array(generations.length)
@@ -189,6 +189,13 @@ interface Aborting {
   readonly slots: Set<number>
   readonly listener: () => void
 }
+
+/** Arrays of a node that has made no call: there may be thousands of them. */
+const NO_GENERATIONS: Uint32Array = new Uint32Array(0)
+const NO_FLAGS: Uint8Array = new Uint8Array(0)
+
+/** Slots that the first call makes room for. */
+const FIRST_SLOTS = 64
 
 /** Marks a free slot. */
 const NOBODY: Settle = () => {}

@@ -28,8 +28,9 @@ export class Submission {
   readonly #maxPayload: number
   readonly #smallBytes: number
   readonly #itemBytes: number
-  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
-  readonly #words = new Uint32Array(this.#buffer.buffer)
+  /** None before the first frame: a node that only waits needs none, and there may be thousands of them. */
+  #buffer: Buffer = NO_BYTES
+  #words: Uint32Array = NO_WORDS
   /** Bytes of whole frames in the buffer. */
   #end = 0
   #flushScheduled = false
@@ -105,6 +106,7 @@ export class Submission {
     const extensionBytes = (timeoutMs > 0 ? 8 : 0) + (key === undefined ? 0 : KEY_WORDS * 4)
     const start = this.#end + HEADER_BYTES + extensionBytes
     let end: number
+    if (this.#buffer === NO_BYTES) this.#open()
     this.#last = -1
     this.#encoding = true
     try {
@@ -139,6 +141,7 @@ export class Submission {
   ): Failure | typeof BIG | number {
     const start = this.#end + HEADER_BYTES
     let end: number
+    if (this.#buffer === NO_BYTES) this.#open()
     this.#encoding = true
     try {
       end = encodeInto(items, this.#buffer, start, start + this.#itemBytes, 'items')
@@ -312,7 +315,13 @@ export class Submission {
     this.flush()
   }
 
+  #open(): void {
+    this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    this.#words = new Uint32Array(this.#buffer.buffer)
+  }
+
   #unlessEncoding(write: () => void): void {
+    if (this.#buffer === NO_BYTES) this.#open()
     if (this.#encoding) queueMicrotask(write)
     else write()
   }
@@ -356,6 +365,9 @@ function bytesOf(words: Uint32Array): Uint8Array {
 }
 
 const PADDING: Uint8Array = new Uint8Array(8)
+
+const NO_BYTES: Buffer = Buffer.alloc(0)
+const NO_WORDS: Uint32Array = new Uint32Array(0)
 
 /** Items up to this go in one frame: a chunk of a file or socket, 64 KiB, must not wait for the one before. */
 const ITEM_BYTES = 160 * 1024

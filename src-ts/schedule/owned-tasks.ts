@@ -1,5 +1,4 @@
 /** The tasks that this process has scheduled on other nodes, and its questions about the tasks there. */
-import { randomUUID } from 'node:crypto'
 import { Refusal, type SystemCaller, type SystemMethod } from '../callback/system.js'
 import type { Clock, ClockTimer } from '../clock.js'
 import {
@@ -72,7 +71,7 @@ export class OwnedTasks implements TaskControl {
         `${method}(): node '${executor}' is this process itself, where a timer does what PERIOD does. Name another node.`,
       )
     }
-    const state = newState(randomUUID(), method, executor, plan)
+    const state = newState(process.getBuiltinModule('node:crypto').randomUUID(), method, executor, plan)
     this.#keep(state)
     try {
       state.createdAt = Number(await link.schedule(index, method, [state.uuid, plan.options, args], timeoutMs))

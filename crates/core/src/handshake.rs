@@ -281,12 +281,22 @@ impl<'a> FrameReader<'a> {
     }
 
     async fn fill(&mut self) -> Result<(), CoreError> {
-        let mut chunk = [0; 4096];
-        let read = self.stream.read(&mut chunk).await?;
+        let read = loop {
+            self.stream.readable().await?;
+            // On the stack for the read alone: what is held across a wait is part of the task for as long as that lives.
+            let mut chunk = [0; 4096];
+            match self.stream.try_read(&mut chunk) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+                Ok(read) => {
+                    self.buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
+                    break read;
+                }
+            }
+        };
         if read == 0 {
             return Err(CoreError::new(ErrorCode::ConnectionLost, "The peer closed the connection in the handshake."));
         }
-        self.buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
         Ok(())
     }
 
@@ -475,6 +485,14 @@ mod tests {
             }
             assert_eq!(Header::decode(&behind).unwrap().unwrap().kind, Kind::Ping);
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_into_is_no_part_of_the_task() {
+        let (near, _far) = pair();
+        let mut reader = FrameReader::new(&near);
+        let read = reader.frame(MAX_FRAME_BODY_BYTES);
+        assert!(size_of_val(&read) < 1024, "{} bytes are held while it waits", size_of_val(&read));
     }
 
     #[tokio::test(start_paused = true)]
