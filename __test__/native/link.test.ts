@@ -84,6 +84,18 @@ test('at 2 KiB the buffer is flushed within the tick', async (t) => {
   t.is(node.flushes.length, 1)
 })
 
+test('credit leaves at once, since readers of many items let no tick through', async (t) => {
+  const { link, node } = script(t)
+  const events = { items: () => {}, refused: () => {}, credit: () => {} }
+  const { port, outcome } = await link.stream('add', [], 0, true, undefined, events)
+  outcome.catch(() => {})
+  await turn()
+  node.sent()
+  port.credit(5000)
+  const { kind, callback } = only(node.sent())
+  t.deepEqual([kind, callback], [Kind.CallerCredit, 5000])
+})
+
 test('answers in any order settle their own calls', async (t) => {
   const { link, node } = script(t)
   const results = [0, 1, 2, 3].map((i) => link.request('add', [i], 0, 0, undefined))

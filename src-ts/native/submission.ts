@@ -185,6 +185,14 @@ export class Submission {
     this.#unlessEncoding(() => this.#finish(kind, 0, 0, 0, slot, generation, callback, this.#end + HEADER_BYTES))
   }
 
+  /** As {@link Submission.appendEmpty}, and sends it: a tick would come only when no promise has anything left to do. */
+  sendEmpty(kind: number, slot: number, generation: number, callback: number): void {
+    this.#unlessEncoding(() => {
+      this.#finish(kind, 0, 0, 0, slot, generation, callback, this.#end + HEADER_BYTES)
+      if (!this.#held) this.flush()
+    })
+  }
+
   /** Adds a control message of at most some ten kilobytes. */
   appendControl(kind: number, message: unknown): void {
     this.#unlessEncoding(() => {

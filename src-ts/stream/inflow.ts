@@ -1,5 +1,5 @@
 /** Items that arrive: kept in order until they are taken, which lets the sender go on. */
-import { WINDOW_ITEMS, widen } from './flow.js'
+import { CREDIT_ITEMS, WINDOW_ITEMS, widen } from './flow.js'
 
 /** Nothing is there now. */
 export const EMPTY: unique symbol = Symbol('empty')
@@ -233,9 +233,6 @@ function done(): IteratorReturnResult<undefined> {
 done()
 
 const NONE: readonly unknown[] = []
-
-/** Items after which the sender is let on: a quarter of the window, so that it need not stop. */
-const CREDIT_ITEMS = WINDOW_ITEMS / 4
 
 /** Bytes after which the sender is let on: an eighth of what it may have under way. */
 const CREDIT_BYTES = 128 * 1024
