@@ -234,6 +234,11 @@ done()
 
 const NONE: readonly unknown[] = []
 
+// For the same reason an end, a failure and what waits for these come before the first reader is compiled.
+const rehearsal: Inflow = new Inflow(() => undefined)
+rehearsal.whenDrained(() => undefined)
+rehearsal.end({ reason: undefined })
+
 /** Bytes after which the sender is let on: an eighth of what it may have under way. */
 const CREDIT_BYTES = 128 * 1024
 
