@@ -1,5 +1,5 @@
 import test from 'ava'
-import { CREDIT_ITEMS, WINDOW_ITEMS, widen } from '../../src-ts/stream/flow.js'
+import { CREDIT_ITEMS, SLICE_MS, WINDOW_ITEMS, widen } from '../../src-ts/stream/flow.js'
 import { EMPTY, Inflow, InLane } from '../../src-ts/stream/inflow.js'
 
 function lane(): { lane: InLane; credits: number[] } {
@@ -95,6 +95,27 @@ test('many bytes and a large item earn their credit at once', (t) => {
   for (let at = 0; at < 3; at++) inflow.take()
   t.deepEqual(credits, [WINDOW_ITEMS + 2, WINDOW_ITEMS + 3])
   t.is(inflow.take(), EMPTY)
+})
+
+test('a reader that takes long lets the event loop go on between frames', async (t) => {
+  const inflow = new Inflow(() => t.fail())
+  const { lane: sender } = lane()
+  inflow.push(sender, 0, [1, 2], 1, false)
+  inflow.push(sender, 2, [3], 1, false)
+  inflow.end(null)
+  let turns = 0
+  setImmediate(() => turns++)
+  const until = performance.now() + 2 * SLICE_MS
+  t.is((await inflow.next()).value, 1)
+  while (performance.now() < until);
+  t.is(turns, 0)
+  const late = inflow.next()
+  t.deepEqual(await Promise.all([late, inflow.next(), inflow.next()]), [
+    { value: 2, done: false },
+    { value: 3, done: false },
+    { value: undefined, done: true },
+  ])
+  t.is(turns, 1)
 })
 
 test('a count is put together again from its lower 32 bits', (t) => {
