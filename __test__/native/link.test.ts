@@ -84,6 +84,34 @@ test('at 2 KiB the buffer is flushed within the tick', async (t) => {
   t.is(node.flushes.length, 1)
 })
 
+test('one-way calls alone are flushed at 16 KiB, with a call among them at 2 KiB', async (t) => {
+  const { link, node } = script(t)
+  const args = ['x'.repeat(1000 - 4)]
+  const lengths = (): number[] => node.flushes.splice(0).map(({ length }) => length)
+  for (let i = 0; i < 20; i++) void link.post('add', args, 0)
+  t.deepEqual(lengths(), [16 * 1024])
+  await turn()
+  t.deepEqual(lengths(), [4 * 1024])
+  void link.post('add', args, 0)
+  void link.request('add', args, 0, 0, undefined).catch(() => {})
+  t.deepEqual(lengths(), [2 * 1024])
+  for (let i = 0; i < 3; i++) void link.post('add', args, 0)
+  void link.request('add', args, 0, 0, undefined).catch(() => {})
+  t.deepEqual(lengths(), [4 * 1024])
+})
+
+test('credit leaves at once, since readers of many items let no tick through', async (t) => {
+  const { link, node } = script(t)
+  const events = { items: () => {}, refused: () => {}, credit: () => {} }
+  const { port, outcome } = await link.stream('add', [], 0, true, undefined, events)
+  outcome.catch(() => {})
+  await turn()
+  node.sent()
+  port.credit(5000)
+  const { kind, callback } = only(node.sent())
+  t.deepEqual([kind, callback], [Kind.CallerCredit, 5000])
+})
+
 test('answers in any order settle their own calls', async (t) => {
   const { link, node } = script(t)
   const results = [0, 1, 2, 3].map((i) => link.request('add', [i], 0, 0, undefined))

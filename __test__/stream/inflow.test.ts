@@ -1,5 +1,5 @@
 import test from 'ava'
-import { WINDOW_ITEMS, widen } from '../../src-ts/stream/flow.js'
+import { CREDIT_ITEMS, SLICE_MS, WINDOW_ITEMS, widen } from '../../src-ts/stream/flow.js'
 import { EMPTY, Inflow, InLane } from '../../src-ts/stream/inflow.js'
 
 function lane(): { lane: InLane; credits: number[] } {
@@ -42,8 +42,8 @@ test('credit is given as items are taken, not as they arrive', (t) => {
     false,
   )
   t.deepEqual(credits, [])
-  for (let at = 0; at < WINDOW_ITEMS / 4; at++) t.is(inflow.take(), at)
-  t.deepEqual(credits, [WINDOW_ITEMS + WINDOW_ITEMS / 4])
+  for (let at = 0; at < CREDIT_ITEMS; at++) t.is(inflow.take(), at)
+  t.deepEqual(credits, [WINDOW_ITEMS + CREDIT_ITEMS])
 })
 
 test('the item that earns credit is counted in before it is handed out, wherever frames begin', async (t) => {
@@ -53,9 +53,9 @@ test('the item that earns credit is counted in before it is handed out, wherever
   let [sentA, sentB] = [0, 0]
   let [takenA, takenB] = [0, 0]
   for (const [ofA, ofB] of [
-    [1, 255],
-    [254, 1],
-    [300, 3],
+    [1, CREDIT_ITEMS - 1],
+    [CREDIT_ITEMS - 2, 1],
+    [CREDIT_ITEMS - 1, 3],
     [2, 400],
   ] as const) {
     inflow.push(a.lane, sentA, frame(ofA), 1, false)
@@ -63,11 +63,11 @@ test('the item that earns credit is counted in before it is handed out, wherever
     sentA += ofA
     sentB += ofB
   }
-  const due = (taken: number): number => Math.floor(taken / (WINDOW_ITEMS / 4))
+  const due = (taken: number): number => Math.floor(taken / CREDIT_ITEMS)
   for (const [ofA, ofB] of [
-    [1, 255],
-    [254, 1],
-    [300, 3],
+    [1, CREDIT_ITEMS - 1],
+    [CREDIT_ITEMS - 2, 1],
+    [CREDIT_ITEMS - 1, 3],
     [2, 400],
   ] as const) {
     for (let at = 0; at < ofA; at++) {
@@ -82,7 +82,7 @@ test('the item that earns credit is counted in before it is handed out, wherever
   t.is(inflow.take(), EMPTY)
   t.deepEqual(
     a.credits,
-    [1, 2].map((times) => WINDOW_ITEMS + (times * WINDOW_ITEMS) / 4),
+    [1, 2].map((times) => WINDOW_ITEMS + times * CREDIT_ITEMS),
   )
 })
 
@@ -95,6 +95,27 @@ test('many bytes and a large item earn their credit at once', (t) => {
   for (let at = 0; at < 3; at++) inflow.take()
   t.deepEqual(credits, [WINDOW_ITEMS + 2, WINDOW_ITEMS + 3])
   t.is(inflow.take(), EMPTY)
+})
+
+test('a reader that takes long lets the event loop go on between frames', async (t) => {
+  const inflow = new Inflow(() => t.fail())
+  const { lane: sender } = lane()
+  inflow.push(sender, 0, [1, 2], 1, false)
+  inflow.push(sender, 2, [3], 1, false)
+  inflow.end(null)
+  let turns = 0
+  setImmediate(() => turns++)
+  const until = performance.now() + 2 * SLICE_MS
+  t.is((await inflow.next()).value, 1)
+  while (performance.now() < until);
+  t.is(turns, 0)
+  const late = inflow.next()
+  t.deepEqual(await Promise.all([late, inflow.next(), inflow.next()]), [
+    { value: 2, done: false },
+    { value: 3, done: false },
+    { value: undefined, done: true },
+  ])
+  t.is(turns, 1)
 })
 
 test('a count is put together again from its lower 32 bits', (t) => {

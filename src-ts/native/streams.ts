@@ -50,7 +50,7 @@ class Port implements ItemPort {
   }
 
   credit(limit: number): void {
-    this.#submission.appendEmpty(this.#credit, this.#slot, this.#generation, limit >>> 0)
+    this.#submission.sendEmpty(this.#credit, this.#slot, this.#generation, limit >>> 0)
   }
 }
 

@@ -7,6 +7,7 @@ import {
   Flag,
   HEADER_BYTES,
   KEY_WORDS,
+  Kind,
   padded,
   writeKey,
   writeTimeout,
@@ -33,6 +34,8 @@ export class Submission {
   #words: Uint32Array = NO_WORDS
   /** Bytes of whole frames in the buffer. */
   #end = 0
+  /** How many of them are flushed at once. */
+  #flushAt = POST_FLUSH_BYTES
   #flushScheduled = false
   #held = false
   /** Set while a value is encoded in place: its getters may call again. */
@@ -173,6 +176,7 @@ export class Submission {
   repeat(node: number, slot: number, generation: number): boolean {
     if (this.#last < 0 || !this.isFree) return false
     const bytes = padded(HEADER_BYTES + (this.#words[this.#last >> 2] as number))
+    if (((this.#words[(this.#last >> 2) + 1] as number) & ONE_WAY) !== ONE_WAY) this.#flushAt = FLUSH_BYTES
     // A flush has left its bytes where they were.
     this.#buffer.copyWithin(this.#end, this.#last, this.#last + bytes)
     const at = this.#end >> 2
@@ -186,6 +190,14 @@ export class Submission {
   /** Adds a frame without payload; behind the one whose value is being encoded, if there is one. */
   appendEmpty(kind: number, slot: number, generation: number, callback: number = 0): void {
     this.#unlessEncoding(() => this.#finish(kind, 0, 0, 0, slot, generation, callback, this.#end + HEADER_BYTES))
+  }
+
+  /** As {@link Submission.appendEmpty}, and sends it: a tick would come only when no promise has anything left to do. */
+  sendEmpty(kind: number, slot: number, generation: number, callback: number): void {
+    this.#unlessEncoding(() => {
+      this.#finish(kind, 0, 0, 0, slot, generation, callback, this.#end + HEADER_BYTES)
+      if (!this.#held) this.flush()
+    })
   }
 
   /** Adds a control message of at most some ten kilobytes. */
@@ -210,6 +222,7 @@ export class Submission {
     if (this.#end === 0) return
     const bytes = this.#end
     this.#end = 0
+    this.#flushAt = POST_FLUSH_BYTES
     if (this.#native.submit(this.#buffer, bytes)) this.#room ??= defer()
     // Under pressure the frames have left when there is room again.
     if (this.#room === undefined) this.#settleLeft()
@@ -251,7 +264,9 @@ export class Submission {
     const words = this.#words
     const at = this.#end >> 2
     words[at] = end - this.#end - HEADER_BYTES
-    words[at + 1] = kind | (flags << 8) | (extensionBytes << 16)
+    const head = kind | (flags << 8) | (extensionBytes << 16)
+    if ((head & ONE_WAY) !== ONE_WAY) this.#flushAt = FLUSH_BYTES
+    words[at + 1] = head
     words[at + 2] = node
     words[at + 3] = slot
     words[at + 4] = generation
@@ -265,7 +280,7 @@ export class Submission {
   #advance(next: number): void {
     this.#last = this.#end
     this.#end = next
-    if (next >= FLUSH_BYTES) this.flush()
+    if (next >= this.#flushAt) this.flush()
     else if (!this.#flushScheduled && !this.#held) {
       this.#flushScheduled = true
       process.nextTick(this.#flushTick)
@@ -383,3 +398,9 @@ const BUFFER_BYTES = 256 * 1024
 
 /** Small enough that the peer begins while this process goes on: `benchmark/NOTES.md`, "Flush threshold". */
 const FLUSH_BYTES = 2 * 1024
+
+/** Of one-way calls alone, whose sender waits for nothing: over TCP a write costs as much as a hundred calls. */
+const POST_FLUSH_BYTES = 16 * 1024
+
+/** Bits of the head of a one-way call; no other frame that is sent has them both. */
+const ONE_WAY: number = Kind.Request | (Flag.NoReply << 8)

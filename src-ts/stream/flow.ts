@@ -1,7 +1,10 @@
 /** What both ends of a stream agree on: how far a sender may go ahead of who takes its items. */
 
 /** Items that may be under way from the start, and beyond those that were taken: `docs/protocol.md`, "Streams". */
-export const WINDOW_ITEMS = 1024
+export const WINDOW_ITEMS = 4096
+
+/** Items taken after which the sender is let on: it goes on making the next while these are read. */
+export const CREDIT_ITEMS: number = WINDOW_ITEMS / 2
 
 /** A sender waits when this many bytes are under way, so that large items fill no memory. */
 export const WINDOW_BYTES: number = 1024 * 1024

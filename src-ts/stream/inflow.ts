@@ -1,5 +1,5 @@
 /** Items that arrive: kept in order until they are taken, which lets the sender go on. */
-import { WINDOW_ITEMS, widen } from './flow.js'
+import { CREDIT_ITEMS, SLICE_MS, WINDOW_ITEMS, widen } from './flow.js'
 
 /** Nothing is there now. */
 export const EMPTY: unique symbol = Symbol('empty')
@@ -71,6 +71,8 @@ export class Inflow implements AsyncIterableIterator<unknown> {
   /** Items before this one are simply handed out; taking that one counts in all since `#counted`. */
   #plain = 0
   #counted = 0
+  /** When items were read again after there were none, or after others had their turn. */
+  #begun = 0
   #ended = false
   #error: { readonly reason: unknown } | null = null
   readonly #waiting: Waiting[] = []
@@ -87,7 +89,10 @@ export class Inflow implements AsyncIterableIterator<unknown> {
     if (!lane.arrive(first, items.length)) return false
     if (this.#ended || items.length === 0) return true
     this.#frames.push({ lane, items, bytes, isLarge })
-    if (this.#frames.length === this.#head + 1) this.#open()
+    if (this.#frames.length === this.#head + 1) {
+      this.#begun = performance.now()
+      this.#open()
+    }
     if (this.#waiting.length > 0) this.#serve()
     return true
   }
@@ -123,9 +128,10 @@ export class Inflow implements AsyncIterableIterator<unknown> {
   next(): Promise<IteratorResult<unknown>> {
     // Nobody waits while items are here.
     if (this.#index < this.#plain) return Promise.resolve({ value: this.#items[this.#index++], done: false })
-    const value = this.#waiting.length === 0 ? this.#takeCounted() : EMPTY
+    const isQueued = this.#waiting.length > 0 || this.#isLate()
+    const value = isQueued ? EMPTY : this.#takeCounted()
     if (value !== EMPTY) return Promise.resolve({ value, done: false })
-    if (!this.#ended) return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    if (isQueued || !this.#ended) return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
     const error = this.#error
     this.#error = null
     return error === null ? Promise.resolve(done()) : Promise.reject(error.reason)
@@ -148,6 +154,16 @@ export class Inflow implements AsyncIterableIterator<unknown> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return()
+  }
+
+  /** Whether others are to have their turn first: a reader of what is here never lets the event loop go on. */
+  #isLate(): boolean {
+    if (this.#head === this.#frames.length || performance.now() - this.#begun <= SLICE_MS) return false
+    setImmediate(() => {
+      this.#begun = performance.now()
+      this.#serve()
+    })
+    return true
   }
 
   #isDrained(): boolean {
@@ -234,8 +250,10 @@ done()
 
 const NONE: readonly unknown[] = []
 
-/** Items after which the sender is let on: a quarter of the window, so that it need not stop. */
-const CREDIT_ITEMS = WINDOW_ITEMS / 4
+// For the same reason an end, a failure and what waits for these come before the first reader is compiled.
+const rehearsal: Inflow = new Inflow(() => undefined)
+rehearsal.whenDrained(() => undefined)
+rehearsal.end({ reason: undefined })
 
 /** Bytes after which the sender is let on: an eighth of what it may have under way. */
 const CREDIT_BYTES = 128 * 1024

@@ -360,17 +360,23 @@ function takeFrom(source: Iterator<unknown>, room: number, begun: number): Batch
   const items: unknown[] = []
   // The first items tell how slow the next ones may be.
   let due = 1
+  let isDone = false
+  let thrown: Batch['thrown'] = null
   try {
     while (items.length < room) {
       const step = source.next()
-      if (step.done) return { items, isDone: true, thrown: null }
+      // One way out for all: what only the last batch does would have V8 compile the loop again.
+      if (step.done) {
+        isDone = true
+        break
+      }
       items.push(step.value)
       if (items.length < due) continue
       if (performance.now() - begun > SLICE_MS) break
       due += Math.min(due, 16)
     }
   } catch (reason) {
-    return { items, isDone: false, thrown: { reason } }
+    thrown = { reason }
   }
-  return { items, isDone: false, thrown: null }
+  return { items, isDone, thrown }
 }
