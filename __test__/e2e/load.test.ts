@@ -13,7 +13,9 @@ interface Times {
   max: number
 }
 
-type TimedCall = FaultCaller['call'] & { nativeTimes(): PromiseLike<{ calls: Times; slices: Times }> }
+type TimedCall = FaultCaller['call'] & {
+  nativeTimes(): PromiseLike<{ calls: Times; slices: Times; preempted: number }>
+}
 
 const pause = (ms: number): Promise<void> => new Promise((settle) => setTimeout(settle, ms))
 
@@ -55,12 +57,14 @@ for (const transport of transports) {
       const lengths = await Promise.all(sent)
       const rate = 300 / ((performance.now() - begun) / 1000)
       const busy = await w1.delay()
-      const { calls, slices } = await w1.nativeTimes()
+      const { calls, slices, preempted } = await w1.nativeTimes()
       // These are times of the node, which may have to wait for a processor in the middle of one.
       const starved = starving()
       t.log(`the node took ${starved.toFixed(1)} times as long because the machine was busy`)
       t.true(lengths.every((length) => length === block.length))
       t.log(`idle: p99 ${idle.p99} ms; busy: p99 ${busy.p99} ms, max ${busy.max} ms`, calls, slices)
+      t.log(`${preempted} native calls lost the processor for a while`)
+      t.true(preempted < calls.count, 'most calls are timed')
       figure(t, 'L5', `${transport}: messages arrive at`, rate, { atLeast: 90 }, 'MB/s')
       figure(
         t,
