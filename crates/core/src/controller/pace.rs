@@ -68,7 +68,7 @@ mod tests {
     }
 
     /// Changes at each of `every` until `until`, told when it is time, which takes `took`; gives when.
-    fn tellings(pace: &mut Pace, start: Instant, every: Duration, until: Duration, took: Duration) -> Vec<Duration> {
+    fn all_told(pace: &mut Pace, start: Instant, every: Duration, until: Duration, took: Duration) -> Vec<Duration> {
         let (mut told, mut since, mut now, mut next) = (vec![], None, start, start);
         while now < start + until + ms(5000) {
             while next <= now && next <= start + until {
@@ -104,14 +104,14 @@ mod tests {
 
     #[test]
     fn in_a_storm_telling_takes_a_tenth_of_the_time() {
-        let told = tellings(&mut Pace::default(), Instant::now(), ms(1), ms(2000), ms(20));
+        let told = all_told(&mut Pace::default(), Instant::now(), ms(1), ms(2000), ms(20));
         let during = told.iter().filter(|at| **at < ms(2000)).count();
         assert!((8..=10).contains(&during), "{told:?}");
     }
 
     #[test]
     fn the_end_of_a_storm_is_told_at_once() {
-        let told = tellings(&mut Pace::default(), Instant::now(), ms(1), ms(300), ms(20));
+        let told = all_told(&mut Pace::default(), Instant::now(), ms(1), ms(300), ms(20));
         let last = *told.last().unwrap();
         // One telling may be under way at the last change.
         assert!((ms(300)..=ms(331)).contains(&last), "{told:?}");
@@ -121,7 +121,7 @@ mod tests {
     fn changes_that_pause_in_between_cost_a_tenth_of_the_time_too() {
         for (every, took) in [(15, 5), (30, 20), (200, 100), (2000, 700)] {
             let time = ms(100_000);
-            let told = tellings(&mut Pace::default(), Instant::now(), ms(every), time, ms(took));
+            let told = all_told(&mut Pace::default(), Instant::now(), ms(every), time, ms(took));
             let share = (told.len() as f64 * ms(took).as_secs_f64() - LOAN.as_secs_f64()) / time.as_secs_f64();
             // A telling longer than the longest rest allows for is the exception.
             assert!(share <= 0.13 || took > 100, "{every} ms, {took} ms: {share}");

@@ -249,7 +249,11 @@ impl Outbox {
 
     /// Forgets everything: the connection is gone.
     pub fn clear(&mut self) {
-        *self = Self { total_sent: self.total_sent, pressed: self.pressed, ..Self::new(self.soft, Arc::clone(&self.spares)) };
+        *self = Self {
+            total_sent: self.total_sent,
+            pressed: self.pressed,
+            ..Self::new(self.soft, Arc::clone(&self.spares))
+        };
     }
 
     fn is_idle(&self) -> bool {
