@@ -3,7 +3,6 @@
 
 use crate::tls::Session;
 use parking_lot::Mutex;
-use socket2::SockRef;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -26,11 +25,6 @@ impl Socket {
     #[must_use]
     pub fn with_tls(fd: OwnedFd, session: Session) -> Self {
         Self { fd, tls: Some(Box::new(Mutex::new(session))) }
-    }
-
-    /// Asks for room for so many bytes on their way out; a refusal is no harm.
-    pub fn ask_for_room(&self, bytes: usize) {
-        let _ = SockRef::from(&self.fd).set_send_buffer_size(bytes);
     }
 
     /// Reads what is there into `buffers`; `Ok(0)` is the end of the stream.

@@ -77,7 +77,6 @@ async fn connect(shared: &Shared, limit: Duration) -> Result<(Arc<Line>, Pace), 
     let (welcome, _, leftover) = handshake::client(&stream, credentials, limit).await?;
     let socket = stream.into_socket().map_err(lost)?;
     let limits = Limits { max_payload: options.max_payload, max_assembling: 4 * options.max_payload };
-    socket.ask_for_room(SEND_BUFFER_BYTES);
     let line = Arc::new(Line::new(socket, leftover, limits, options.outbound_soft, shared.wake.clone()));
     let pace = Pace {
         heartbeat: Duration::from_millis(welcome.heartbeat_ms.max(1)),
@@ -316,10 +315,6 @@ impl AsRawFd for Watched {
 /// Longest pause between two looks at a connection: a guard that finds JavaScript busy reads in its place after two, well
 /// before the 2 s in which the holder of a name must answer.
 const MAX_TICK: Duration = Duration::from_millis(400);
-
-/// What the system may hold of what this node sends: two payloads of a megabyte go without a copy of ours. Small calls wait
-/// behind it, so it is no more than a few milliseconds' worth.
-const SEND_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 
 /// Pause of a reader whose stash is full.
 const FULL_PAUSE: Duration = Duration::from_millis(5);

@@ -102,7 +102,7 @@ impl Stream {
         let (left, right) = std::os::unix::net::UnixStream::pair()?;
         for end in [&left, &right] {
             end.set_nonblocking(true)?;
-            ask_for_large_buffers(&SockRef::from(end), LOCAL_BUFFER_BYTES);
+            ask_for_large_buffers(&SockRef::from(end), LARGE_SEND_BYTES);
         }
         Ok((left.into(), right.into()))
     }
@@ -468,5 +468,6 @@ fn ask_for_large_buffers(socket: &SockRef<'_>, send_bytes: usize) {
 const PIECE_BYTES: usize = 16 * 1024;
 /// A few fragments, so a writer seldom waits for the reader to be scheduled (CORE.md).
 const SOCKET_BUFFER_BYTES: usize = 1024 * 1024;
-/// What may be on its way out on this machine: over a UNIX socket that is a few milliseconds' worth.
-const LOCAL_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+/// What may be on its way out of a node, and over a UNIX socket out of a controller, too: two payloads of a megabyte go
+/// without a copy of ours. Small calls wait behind it, so it is no more than a few milliseconds' worth.
+const LARGE_SEND_BYTES: usize = 2 * 1024 * 1024;
