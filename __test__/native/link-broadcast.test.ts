@@ -72,6 +72,19 @@ for (const size of [10, 3000, 30_000]) {
   })
 }
 
+test('broadcasts of a tick leave together: of their copies one counts for the 2 KiB of a flush', async (t) => {
+  const { link, node, answers } = fan(t)
+  const all = (): unknown => link.requestAll('add', ['x'.repeat(1000 - 4)], [2, 3, 4], 0, undefined, answers)
+  const lengths = (): number[] => node.flushes.splice(0).map(({ length }) => length)
+  all()
+  t.deepEqual(lengths(), [])
+  all()
+  // The two copies of the second are on their way behind it.
+  t.deepEqual(lengths(), [4 * 1024])
+  await turn()
+  t.deepEqual(lengths(), [2 * 1024])
+})
+
 test('requests to all of a big payload go one by one', (t) => {
   const { link, node, answers } = fan(t)
   t.is(link.requestAll('add', ['x'.repeat(70_000)], [2, 3, 4], 0, undefined, answers), undefined)

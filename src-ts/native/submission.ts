@@ -20,9 +20,9 @@ export interface Failure {
 
 /**
  * Frames on their way out: written in place behind one another, handed to the native node once a batch. Hops 3 and 4 of
- * ARCHITECTURE.md. The buffer never grows: what is over {@link FLUSH_BYTES} leaves at once, and while the native queue
- * is full nothing may be written, so callers look at {@link Submission.isFree} first. Big payloads have a queue and a room
- * of their own: small frames do not wait for them.
+ * ARCHITECTURE.md. The buffer never grows: what is over {@link FLUSH_BYTES} or {@link BATCH_BYTES} leaves at once, and
+ * while the native queue is full nothing may be written, so callers look at {@link Submission.isFree} first. Big payloads
+ * have a queue and a room of their own: small frames do not wait for them.
  */
 export class Submission {
   readonly #native: Pick<NativeNode, 'submit' | 'submitBig'>
@@ -34,8 +34,8 @@ export class Submission {
   #words: Uint32Array = NO_WORDS
   /** Bytes of whole frames in the buffer. */
   #end = 0
-  /** How many of them are flushed at once. */
-  #flushAt = POST_FLUSH_BYTES
+  /** How many of them are of frames that somebody waits for; of a broadcast, the first only. */
+  #awaited = 0
   #flushScheduled = false
   #held = false
   /** Set while a value is encoded in place: its getters may call again. */
@@ -176,7 +176,6 @@ export class Submission {
   repeat(node: number, slot: number, generation: number): boolean {
     if (this.#last < 0 || !this.isFree) return false
     const bytes = padded(HEADER_BYTES + (this.#words[this.#last >> 2] as number))
-    if (((this.#words[(this.#last >> 2) + 1] as number) & ONE_WAY) !== ONE_WAY) this.#flushAt = FLUSH_BYTES
     // A flush has left its bytes where they were.
     this.#buffer.copyWithin(this.#end, this.#last, this.#last + bytes)
     const at = this.#end >> 2
@@ -222,7 +221,7 @@ export class Submission {
     if (this.#end === 0) return
     const bytes = this.#end
     this.#end = 0
-    this.#flushAt = POST_FLUSH_BYTES
+    this.#awaited = 0
     if (this.#native.submit(this.#buffer, bytes)) this.#room ??= defer()
     // Under pressure the frames have left when there is room again.
     if (this.#room === undefined) this.#settleLeft()
@@ -265,7 +264,6 @@ export class Submission {
     const at = this.#end >> 2
     words[at] = end - this.#end - HEADER_BYTES
     const head = kind | (flags << 8) | (extensionBytes << 16)
-    if ((head & ONE_WAY) !== ONE_WAY) this.#flushAt = FLUSH_BYTES
     words[at + 1] = head
     words[at + 2] = node
     words[at + 3] = slot
@@ -273,6 +271,7 @@ export class Submission {
     words[at + 5] = callback
     const next = padded(end)
     for (let byte = end; byte < next; byte++) this.#buffer[byte] = 0
+    if ((head & ONE_WAY) !== ONE_WAY) this.#awaited += next - this.#end
     this.#advance(next)
   }
 
@@ -280,7 +279,7 @@ export class Submission {
   #advance(next: number): void {
     this.#last = this.#end
     this.#end = next
-    if (next >= this.#flushAt) this.flush()
+    if (this.#awaited >= FLUSH_BYTES || next >= BATCH_BYTES) this.flush()
     else if (!this.#flushScheduled && !this.#held) {
       this.#flushScheduled = true
       process.nextTick(this.#flushTick)
@@ -396,11 +395,14 @@ export const FULL: unique symbol = Symbol('full')
 /** A full flush threshold, a payload that is just not big, and its frame fit. */
 const BUFFER_BYTES = 256 * 1024
 
-/** Small enough that the peer begins while this process goes on: `benchmark/NOTES.md`, "Flush threshold". */
+/**
+ * Of what somebody waits for; small enough that the peer begins while this process goes on: `benchmark/NOTES.md`, "Flush
+ * threshold". The copies of a broadcast do not count: each goes to a peer of its own, which would get them one by one.
+ */
 const FLUSH_BYTES = 2 * 1024
 
-/** Of one-way calls alone, whose sender waits for nothing: over TCP a write costs as much as a hundred calls. */
-const POST_FLUSH_BYTES = 16 * 1024
+/** Of anything: nobody waits for one-way calls, and over TCP a write costs as much as a hundred of them. */
+const BATCH_BYTES = 16 * 1024
 
 /** Bits of the head of a one-way call; no other frame that is sent has them both. */
 const ONE_WAY: number = Kind.Request | (Flag.NoReply << 8)
