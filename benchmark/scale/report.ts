@@ -59,7 +59,9 @@ function verdictTable({ verdicts }: ScaleRun): string[] {
 }
 
 function curveTable(curve: Curve, samples: Samples): string[] {
-  const columns = curve.series.flatMap((series) => curve.figures.map((figure) => ({ series, figure })))
+  const columns = curve.series
+    .flatMap((series) => curve.figures.map((figure) => ({ series, figure })))
+    .filter(({ series, figure }) => curve.points.some((point) => samples.middle(curve, point, series, figure) !== null))
   const headings = columns.map(({ series, figure }) =>
     curve.series.length > 1 ? `${seriesName(series)}, ${figure.heading}` : figure.heading,
   )

@@ -399,7 +399,7 @@ const BUFFER_BYTES = 256 * 1024
  * Of what somebody waits for; small enough that the peer begins while this process goes on: `benchmark/NOTES.md`, "Flush
  * threshold". The copies of a broadcast do not count: each goes to a peer of its own, which would get them one by one.
  */
-const FLUSH_BYTES = 2 * 1024
+const FLUSH_BYTES = 4 * 1024
 
 /** Of anything: nobody waits for one-way calls, and over TCP a write costs as much as a hundred of them. */
 const BATCH_BYTES = 16 * 1024
