@@ -1,2 +1,2 @@
-/** The parser of functions, made by the build: an expression that gives what acorn exports. */
+/** The parser of functions, made by the build and packed: an expression that gives what acorn exports. */
 export const PARSER: string

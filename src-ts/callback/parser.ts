@@ -1,4 +1,5 @@
 import type * as Acorn from 'acorn'
+import { unpack } from './packed.js'
 import { PARSER } from './parser-text.js'
 
 let parser: typeof Acorn | undefined
@@ -10,7 +11,7 @@ let parser: typeof Acorn | undefined
 export const parse: typeof Acorn.parse = (...source) => {
   if (parser === undefined) {
     const { Script } = process.getBuiltinModule('node:vm')
-    parser = new Script(PARSER, { filename: 'daffi:parser' }).runInThisContext() as typeof Acorn
+    parser = new Script(unpack(PARSER), { filename: 'daffi:parser' }).runInThisContext() as typeof Acorn
   }
   return parser.parse(...source)
 }

@@ -5,8 +5,8 @@ import type * as Files from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
+import { isolatedProgram } from './program.js'
 import { CHANNEL, LENGTH_BYTES, outOfTime, type Run, type RunEvents, type RunLimits } from './run.js'
-import { RUNNER } from './runner-text.js'
 
 const MIB = 1024 * 1024
 
@@ -148,7 +148,7 @@ class ProcessRun implements Run {
     channel.on('data', (chunk: Buffer) => this.#take(chunk))
     // Nobody but the process has the other end: it has ended, and the shell waits for nothing.
     channel.on('close', () => this.stop(byItself(this.#limits)))
-    for (const message of [Buffer.from(RUNNER), request]) {
+    for (const message of [Buffer.from(isolatedProgram()), request]) {
       const length = Buffer.alloc(LENGTH_BYTES)
       length.writeUIntLE(message.length, 0, LENGTH_BYTES)
       channel.write(length)

@@ -1,2 +1,2 @@
-/** `runner.ts` and what it imports as one text, a CommonJS script. The build makes the file (`scripts/build-ts.mjs`). */
+/** `runner.ts` and what it imports but for the parser, as one text, packed. The build makes the file (`scripts/build-ts.mjs`). */
 export declare const RUNNER: string

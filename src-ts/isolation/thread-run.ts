@@ -1,6 +1,6 @@
 /** A run in a worker thread of its own. */
+import { isolatedProgram } from './program.js'
 import { outOfTime, type Run, type RunEvents, type RunLimits, type ThreadData } from './run.js'
-import { RUNNER } from './runner-text.js'
 
 const MIB = 1024 * 1024
 
@@ -9,7 +9,7 @@ export function runInThread(request: Buffer, limits: RunLimits, events: RunEvent
   const { timeoutMs, maxMemory } = limits
   const data: ThreadData = { request, main: process.argv[1] ?? null }
   const { Worker } = process.getBuiltinModule('node:worker_threads')
-  const worker = new Worker(RUNNER, {
+  const worker = new Worker(isolatedProgram(), {
     eval: true,
     name: 'daffi-transfer',
     env: {},
