@@ -133,35 +133,27 @@ function readLeaf(byte: number): unknown {
     case 0xc3:
       return true
     case 0xc4:
-      return note(readBuffer(readUint8()))
     case 0xc5:
-      return note(readBuffer(readUint16()))
     case 0xc6:
-      return note(readBuffer(readUint32()))
+      return note(readBuffer(readUint(1 << (byte - 0xc4))))
     case 0xc7:
-      return readExtension(readUint8())
     case 0xc8:
-      return readExtension(readUint16())
     case 0xc9:
-      return readExtension(readUint32())
+      return readExtension(readUint(1 << (byte - 0xc7)))
     case 0xca:
       return bytes.readFloatBE(take(4))
     case 0xcb:
       return readDouble()
     case 0xcc:
-      return readUint8()
     case 0xcd:
-      return readUint16()
     case 0xce:
-      return readUint32()
+      return readUint(1 << (byte - 0xcc))
     case 0xcf:
       return exact(bytes.readBigUInt64BE(take(8)))
     case 0xd0:
-      return (readUint8() << 24) >> 24
     case 0xd1:
-      return (readUint16() << 16) >> 16
     case 0xd2:
-      return readUint32() | 0
+      return readInt(1 << (byte - 0xd0))
     case 0xd3:
       return exact(bytes.readBigInt64BE(take(8)))
     default:
@@ -172,37 +164,35 @@ function readLeaf(byte: number): unknown {
 function readLong(byte: number, depth: number): unknown {
   switch (byte) {
     case 0xd9:
-      return readString(readUint8())
     case 0xda:
-      return readString(readUint16())
     case 0xdb:
-      return readString(readUint32())
+      return readString(readUint(1 << (byte - 0xd9)))
     case 0xdc:
-      return readArray(readUint16(), depth)
     case 0xdd:
-      return readArray(readUint32(), depth)
+      return readArray(readUint(2 << (byte - 0xdc)), depth)
     case 0xde:
-      return readMap(readUint16(), depth)
     case 0xdf:
-      return readMap(readUint32(), depth)
+      return readMap(readUint(2 << (byte - 0xde)), depth)
     default:
       return readExtension(1 << (byte - 0xd4))
   }
 }
 
-function readUint8(): number {
-  return bytes[take(1)] as number
+/**
+ * A number of `size` bytes from 0. One way for all sizes: with one for each, V8 would compile all that reads numbers anew when
+ * the first comes that is larger than those before.
+ */
+function readUint(size: number): number {
+  const from = take(size)
+  let value = 0
+  for (let i = from; i < from + size; i++) value = value * 0x100 + (bytes[i] as number)
+  return value
 }
 
-function readUint16(): number {
-  const from = take(2)
-  return ((bytes[from] as number) << 8) | (bytes[from + 1] as number)
-}
-
-function readUint32(): number {
-  const from = take(4)
-  const low = ((bytes[from + 1] as number) << 16) | ((bytes[from + 2] as number) << 8) | (bytes[from + 3] as number)
-  return (bytes[from] as number) * 0x1000000 + low
+/** A number of `size` bytes, at most four, with its sign. */
+function readInt(size: number): number {
+  const unused = 32 - (size << 3)
+  return (readUint(size) << unused) >> unused
 }
 
 function forgetView(): void {
@@ -451,10 +441,10 @@ function readError(count: number, depth: number): Error {
 }
 
 function readErrorProperties(error: Error, depth: number): void {
-  const byte = readUint8()
+  const byte = readUint(1)
   let count = byte & 0x0f
-  if (byte === 0xde) count = readUint16()
-  else if (byte === 0xdf) count = readUint32()
+  if (byte === 0xde) count = readUint(2)
+  else if (byte === 0xdf) count = readUint(4)
   else if (byte < 0x80 || byte > 0x8f) throw malformed('the properties of an Error are not a map')
   open(count * 2, depth)
   for (let i = 0; i < count; i++) {
@@ -494,12 +484,9 @@ function hide(error: Error, key: string, value: unknown): void {
 
 function readTaggedBinary(count: number, depth: number): unknown {
   const kind = count === 2 ? readValue(depth + 1) : null
-  const byte = count === 2 ? readUint8() : 0
-  let length = 0
-  if (byte === 0xc4) length = readUint8()
-  else if (byte === 0xc5) length = readUint16()
-  else if (byte === 0xc6) length = readUint32()
-  else throw malformed('a binary value holds no bin')
+  const byte = count === 2 ? readUint(1) : 0
+  if (byte < 0xc4 || byte > 0xc6) throw malformed('a binary value holds no bin')
+  const length = readUint(1 << (byte - 0xc4))
   if (kind === KIND_BUFFER) return note(readBuffer(length))
   const from = bytes.byteOffset + take(length)
   return note(viewOf(kind, bytes.buffer.slice(from, from + length) as ArrayBuffer, 0, length))

@@ -238,44 +238,32 @@ function writeMarker(type: number, data: number, at: number): number {
   return at + 3
 }
 
-/** A byte that says what follows, then a number of 32 bits. */
-function writeUint32(byte: number, value: number, at: number): number {
-  reserve(at, 5)
-  buffer[at] = byte
-  buffer[at + 1] = value >>> 24
-  buffer[at + 2] = value >>> 16
-  buffer[at + 3] = value >>> 8
-  buffer[at + 4] = value
-  return at + 5
+/**
+ * A byte that says what follows, then a number of `size` bytes. One way for all sizes: with one for each, V8 would compile
+ * all that writes numbers anew when the first comes that is larger than those before.
+ */
+function writeSized(byte: number, value: number, size: number, at: number): number {
+  reserve(at, 1 + size)
+  const target = buffer
+  target[at++] = byte
+  for (let shift = (size << 3) - 8; shift >= 0; shift -= 8) target[at++] = value >>> shift
+  return at
 }
 
-function writeUint16(byte: number, value: number, at: number): number {
-  reserve(at, 3)
-  buffer[at] = byte
-  buffer[at + 1] = value >>> 8
-  buffer[at + 2] = value
-  return at + 3
-}
-
-function writeUint8(byte: number, value: number, at: number): number {
-  reserve(at, 2)
-  buffer[at] = byte
-  buffer[at + 1] = value
-  return at + 2
+/** A number of 8, 16 or 32 bits, whichever it needs; `first` is the byte in front of 8 of them. */
+function writeShortest(first: number, value: number, at: number): number {
+  const step = (value > 0xff ? 1 : 0) + (value > 0xffff ? 1 : 0)
+  return writeSized(first + step, value, 1 << step, at)
 }
 
 function writeNumber(value: number, at: number): number {
   const int = value | 0
-  if (int !== value) return value >>> 0 === value ? writeUint32(0xce, value, at) : writeDouble(value, at)
-  if (int > 0) {
-    if (int < 0x80) return writeByte(int, at)
-    if (int < 0x100) return writeUint8(0xcc, int, at)
-    return int < 0x10000 ? writeUint16(0xcd, int, at) : writeUint32(0xce, int, at)
-  }
-  if (int === 0) return Object.is(value, -0) ? writeDouble(value, at) : writeByte(0, at)
-  if (int >= -0x20) return writeByte(int, at)
-  if (int >= -0x80) return writeUint8(0xd0, int, at)
-  return int >= -0x8000 ? writeUint16(0xd1, int, at) : writeUint32(0xd2, int, at)
+  if (int !== value) return value >>> 0 === value ? writeSized(0xce, value, 4, at) : writeDouble(value, at)
+  if (int === 0 && Object.is(value, -0)) return writeDouble(value, at)
+  if (int >= -0x20 && int < 0x80) return writeByte(int, at)
+  if (int > 0) return writeShortest(0xcc, int, at)
+  const step = (int < -0x80 ? 1 : 0) + (int < -0x8000 ? 1 : 0)
+  return writeSized(0xd0 + step, int, 1 << step, at)
 }
 
 function writeDouble(value: number, at: number): number {
@@ -316,18 +304,12 @@ function writeExtHeader(type: number, length: number, at: number): number {
   reserve(at, (fixed >= 0 ? 2 : lengthHeader(length) + 1) + length)
   let end = at
   if (fixed >= 0) buffer[end++] = 0xd4 + fixed
-  else end = writeLength(0xc7, length, end)
+  else end = writeShortest(0xc7, length, end)
   buffer[end] = type
   return end + 1
 }
 
 const FIXEXT: readonly number[] = [1, 2, 4, 8, 16]
-
-/** The length of what has three forms: with 8 bits behind the byte `first`, with 16 and with 32 behind the next two. */
-function writeLength(first: number, length: number, at: number): number {
-  if (length < 0x100) return writeUint8(first, length, at)
-  return length < 0x10000 ? writeUint16(first + 1, length, at) : writeUint32(first + 2, length, at)
-}
 
 function writeString(text: string, at: number): number {
   const length = text.length
@@ -363,7 +345,7 @@ function writeLongString(text: string, at: number): number {
   const header = stringHeader(length)
   if (header !== guess) buffer.copyWithin(at + header, at + guess, at + guess + length)
   if (header === 1) buffer[at] = 0xa0 | length
-  else writeLength(0xd9, length, at)
+  else writeShortest(0xd9, length, at)
   return at + header + length
 }
 
@@ -408,7 +390,7 @@ function writeReferable(value: object, at: number, depth: number): number {
 
 function writeReference(number: number, at: number): number {
   reserve(at, 6)
-  writeUint32(EXT_REFERENCE, number, at + 1)
+  writeSized(EXT_REFERENCE, number, 4, at + 1)
   buffer[at] = 0xd6
   return at + 6
 }
@@ -418,7 +400,8 @@ function writeContainer(fix: number, wide: number, count: number, at: number, de
   if (depth >= MAX_DEPTH) throw new Refusal(`is nested deeper than ${MAX_DEPTH}`)
   if (++containers > MAX_CONTAINERS) throw new Refusal(`is one of more than ${MAX_CONTAINERS} arrays and objects`)
   if (count < 0x10) return writeByte(fix | count, at)
-  return count < 0x10000 ? writeUint16(wide, count, at) : writeUint32(wide + 1, count, at)
+  const isLong = count > 0xffff ? 1 : 0
+  return writeSized(wide + isLong, count, 2 << isLong, at)
 }
 
 function writeTagged(tag: number, count: number, at: number, depth: number): number {
@@ -582,16 +565,16 @@ function writeDate(value: Date, at: number): number {
   const high = Math.floor(seconds / 0x1_0000_0000)
   if (high === 0 && nanoseconds === 0) {
     reserve(at, 6)
-    writeUint8(0xd6, EXT_TIMESTAMP, at)
+    writeSized(0xd6, EXT_TIMESTAMP, 1, at)
     return buffer.writeUInt32BE(seconds, at + 2)
   }
   if (high >= 0 && high < 4) {
     reserve(at, 10)
-    writeUint8(0xd7, EXT_TIMESTAMP, at)
+    writeSized(0xd7, EXT_TIMESTAMP, 1, at)
     return buffer.writeUInt32BE(seconds >>> 0, buffer.writeUInt32BE(nanoseconds * 4 + high, at + 2))
   }
   reserve(at, 15)
-  writeUint16(0xc7, (12 << 8) | EXT_TIMESTAMP, at)
+  writeSized(0xc7, (12 << 8) | EXT_TIMESTAMP, 2, at)
   buffer.writeUInt32BE(nanoseconds, at + 3)
   return buffer.writeUInt32BE(seconds >>> 0, buffer.writeInt32BE(high, at + 7))
 }
@@ -651,7 +634,7 @@ function writeBinary(kind: number, bytes: Uint8Array, at: number, depth: number)
   let end = at
   if (kind !== KIND_BUFFER) end = writeByte(kind, writeTagged(TAG_BINARY, 2, at, depth))
   reserve(end, lengthHeader(length) + length)
-  end = writeLength(0xc4, length, end)
+  end = writeShortest(0xc4, length, end)
   buffer.set(bytes, end)
   return end + length
 }
