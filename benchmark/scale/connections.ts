@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Child } from '../children.js'
 import { pinToOneCore } from '../measure.js'
 import { cpuNs, memoryMib } from '../meter.js'
 import type { Figures } from '../works/work.js'
@@ -12,8 +13,8 @@ const CROWDS = 2
 const ASK_MS = 60_000
 /** Descriptors that a process needs beside those of its connections. */
 const OTHER_DESCRIPTORS = 200
-/** Nothing is under way when all processes together use less of a core than this, and that for longer than a telling may wait. */
-const CALM = { share: 0.2, everyMs: 10, forMs: 1_200, withinMs: 30_000 }
+/** All have been told of all when nobody was told anything for longer than a telling may wait. */
+const QUIET = { everyMs: 100, forMs: 1_500, withinMs: 30_000 }
 
 /** What idle connections cost, and what they cost the others. */
 export const connections: Curve = {
@@ -58,11 +59,10 @@ export const connections: Curve = {
       const crowds = await Promise.all(labels.map((label) => scene.startCrowd(label)))
       const figures: Figures = {}
       if (units > 0) {
-        const everyone = [controller, worker, caller, ...crowds].map((child) => child.pid)
         const [before, used, start] = [memoryMib(controller.pid), cpuNs(controller.pid), now()]
         await Promise.all(crowds.map((crowd) => crowd.ask(String(units / CROWDS), ASK_MS)))
         figures.connect_ms = now() - start
-        figures.settled_ms = (await calm(everyone)) - start
+        figures.settled_ms = Math.max(figures.connect_ms, (await lastTold(crowds)) - start)
         figures.controller_cpu_us_each = (cpuNs(controller.pid) - used) / 1000 / units
         figures.kib_per_connection = ((memoryMib(controller.pid) - before) * 1024) / units
       }
@@ -76,18 +76,13 @@ export const connections: Curve = {
     }),
 }
 
-/** Waits until processes have nothing more to do; resolves to the moment when that began. */
-async function calm(pids: readonly number[]): Promise<number> {
-  const used = (): number => pids.reduce((sum, pid) => sum + cpuNs(pid), 0)
-  const end = now() + CALM.withinMs
-  let [at, before] = [now(), used()]
-  let since = at
-  while (at < end) {
-    await delay(CALM.everyMs)
-    const [later, after] = [now(), used()]
-    if ((after - before) / 1e6 >= CALM.share * (later - at)) since = later
-    if (later - since >= CALM.forMs) return since
-    ;[at, before] = [later, after]
+/** Waits until nobody is told of changes any more; resolves to when that was last so. */
+async function lastTold(crowds: readonly Child[]): Promise<number> {
+  for (const end = now() + QUIET.withinMs; now() < end; ) {
+    await delay(QUIET.everyMs)
+    const answers = (await Promise.all(crowds.map((crowd) => crowd.ask('told', ASK_MS)))) as { told_ms: number }[]
+    const last = Math.max(...answers.map((answer) => answer.told_ms))
+    if (now() - last >= QUIET.forMs) return last
   }
-  throw new Error(`the processes were not idle within ${CALM.withinMs} ms`)
+  throw new Error(`the connections were still told of changes after ${QUIET.withinMs} ms`)
 }

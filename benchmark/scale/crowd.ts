@@ -2,8 +2,8 @@
  * Connections of nodes that stay idle: `node crowd.js <path of the UNIX socket> <label>`.
  *
  * They speak the protocol themselves, so that thousands fit in one process and what they cost here hides nothing of what
- * they cost the controller. Each line of standard input is a number of connections to open; a line of JSON answers when
- * the controller has welcomed all of them.
+ * they cost the controller. Each line of standard input is a number of connections to open, which a line of JSON answers
+ * when the controller has welcomed all of them; or `told`, which is answered with when any of them last heard of a change.
  */
 import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
@@ -11,10 +11,11 @@ import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pack } from 'msgpackr'
+import { now } from './clock.js'
 
 const HEADER_BYTES = 24
 const KIND_AT = 4
-const [HELLO, CHALLENGE, PROOF, WELCOME, PING, PONG] = [1, 2, 3, 4, 6, 7]
+const [HELLO, CHALLENGE, PROOF, WELCOME, PING, PONG, CHANGE] = [1, 2, 3, 4, 6, 7, 10]
 const PREAMBLE = Buffer.from([0xda, 0x64, 0x61, 0x66, 0x66, 0x69, 1, 0])
 /** Handshakes at a time: a controller closes the oldest beyond 256. */
 const WIDTH = 100
@@ -22,9 +23,13 @@ const NOTHING = Buffer.alloc(0)
 
 const [, , path = '', label = ''] = process.argv
 let opened = 0
+let told_ms = 0
 
 const input = createInterface({ input: process.stdin })
-input.on('line', (line) => void open(Number(line)).then(say, (error: Error) => say({ error: error.message })))
+input.on('line', (line) => {
+  if (line === 'told') say({ told_ms })
+  else void open(Number(line)).then(say, (error: Error) => say({ error: error.message }))
+})
 input.on('close', () => process.exit(0))
 say({ ready: true })
 
@@ -46,6 +51,7 @@ async function join(name: string): Promise<void> {
       // On a UNIX socket the kernel says who the other is: the proof is empty.
       const proof = { proof: NOTHING, name, instance: randomBytes(16), pid: process.pid }
       if (kind === CHALLENGE) socket.write(message(PROOF, proof))
+      else if (kind === CHANGE) told_ms = now()
       else if (kind === PING) socket.write(frame(PONG, NOTHING))
       else if (kind === WELCOME) resolve()
     })
