@@ -443,8 +443,7 @@ function readError(count: number, depth: number): Error {
 function readErrorProperties(error: Error, depth: number): void {
   const byte = readUint(1)
   let count = byte & 0x0f
-  if (byte === 0xde) count = readUint(2)
-  else if (byte === 0xdf) count = readUint(4)
+  if (byte === 0xde || byte === 0xdf) count = readUint(2 << (byte - 0xde))
   else if (byte < 0x80 || byte > 0x8f) throw malformed('the properties of an Error are not a map')
   open(count * 2, depth)
   for (let i = 0; i < count; i++) {
