@@ -9,10 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long to look for the next message.
-pub const SPIN: Duration = Duration::from_micros(100);
+pub const SPIN: Duration = Duration::from_micros(150);
 
 /// Woken within this time, a look would have been shorter: being woken takes most of it.
-const SOON: Duration = Duration::from_micros(200);
+const SOON: Duration = Duration::from_micros(300);
 
 /// So many times in a row it must have been woken soon before looking is tried.
 const STREAK: u32 = 16;
