@@ -23,15 +23,17 @@ for (const transport of transports) {
         Accept: async () => await (await startGlobal(t, { ...at, ...beats, processName: 'accepted' })).stop(),
         Handshake: async () => await (await startGlobal(t, { ...at, ...beats, processName: 'shaken' })).stop(),
         Serve: () => codeOf(g.node('w').call.add(1, 2)),
-        // While its JavaScript is busy, so that something has to wait at the controller.
+        // While its JavaScript is busy, so that something has to wait at the controller: what is smaller than what goes as memory.
         WriteOut: () =>
           Promise.all([
             codeOf(g.node('w').call.block(300)),
-            codeOf(
-              g
-                .node('w')
-                .call.digest(Buffer.alloc(20 << 20))
-                .fg({ timeout: 5000 }),
+            ...Array.from({ length: 250 }, () =>
+              codeOf(
+                g
+                  .node('w')
+                  .call.digest(Buffer.alloc(100 << 10))
+                  .fg({ timeout: 5000 }),
+              ),
             ),
           ]),
         // It looks at a turn now and then.

@@ -31,18 +31,25 @@ async function echo(caller: Caller, payloads: Buffer[], calls: number, warming: 
 
 /** Sends a payload again and again, with another stamp each time; a lane has its payload for itself. */
 async function echoInTurn(caller: Caller, payload: Buffer, budget: { left: number }, warming: boolean): Promise<void> {
-  const places = [0, payload.length >> 1, payload.length - 4]
   while (budget.left > 0) {
     const stamp = budget.left--
-    for (const place of places) payload.writeUInt32LE(stamp, place)
-    const answer = await caller.echo(payload)
-    if (!(answer instanceof Uint8Array)) throw new Error('wrong answer: echo gave no binary')
-    const back = Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength)
-    check(back.length === payload.length, 'length of an echo')
-    for (const place of places) check(back.readUInt32LE(place) === stamp, 'stamp of an echo')
-    // All bytes are compared while warming up only: it would be a good part of the measured time.
-    if (warming) check(back.equals(payload), 'bytes of an echo')
+    for (const place of places(payload)) payload.writeUInt32LE(stamp, place)
+    // Not `await`ed here: this function would hold each answer until the next one is there, as memory of the peer's.
+    await caller.echo(payload).then((answer) => verify(answer, payload, stamp, warming))
   }
+}
+
+function verify(answer: unknown, payload: Buffer, stamp: number, warming: boolean): void {
+  if (!(answer instanceof Uint8Array)) throw new Error('wrong answer: echo gave no binary')
+  const back = Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength)
+  check(back.length === payload.length, 'length of an echo')
+  for (const place of places(payload)) check(back.readUInt32LE(place) === stamp, 'stamp of an echo')
+  // All bytes are compared while warming up only: it would be a good part of the measured time.
+  if (warming) check(back.equals(payload), 'bytes of an echo')
+}
+
+function places(payload: Buffer): number[] {
+  return [0, payload.length >> 1, payload.length - 4]
 }
 
 function pattern(bytes: number, lane: number): Buffer {

@@ -62,7 +62,7 @@ async fn shake(how: u8, bytes: &[u8]) {
                 assert!(is_valid_name(&accepted.name), "let in with a name that is none");
             }
         } else {
-            let credentials = ClientCredentials { name: "fuzz".into(), instance: [3; 16], secret };
+            let credentials = ClientCredentials { name: "fuzz".into(), instance: [3; 16], secret, memory: true };
             if let Ok((_, frame, leftover)) = handshake::client(&far, credentials, LIMIT).await {
                 assert!(is_open, "believed a controller without the secret");
                 assert!(frame.len() + leftover.len() <= bytes.len(), "read more than came");

@@ -20,6 +20,8 @@ pub struct ClientCredentials {
     pub instance: [u8; INSTANCE_BYTES],
     /// What the controller must hold too.
     pub secret: Secret,
+    /// It can take payloads as memory.
+    pub memory: bool,
 }
 
 /// A peer whose proof holds, not welcomed yet.
@@ -31,6 +33,8 @@ pub struct Accepted {
     pub instance: [u8; INSTANCE_BYTES],
     /// Its process, as it says.
     pub pid: u32,
+    /// It can take payloads as memory.
+    pub memory: bool,
     /// What it chose at random.
     pub client_nonce: [u8; NONCE_BYTES],
     /// What goes into `Welcome::proof`.
@@ -188,6 +192,7 @@ async fn shake_as_client(
         name: credentials.name.clone(),
         instance: credentials.instance.to_vec(),
         pid: std::process::id(),
+        memory: credentials.memory,
     };
     reader.send(&control::frame(Kind::Proof, &proof).map_err(unwritable)?).await?;
 
@@ -253,7 +258,7 @@ async fn shake_as_server(
         return Err(broken("bytes before the welcome"));
     }
     let controller_proof = secret.controller_proof(&client_nonce, &nonce);
-    Ok(Accepted { name: proof.name, instance, pid: proof.pid, client_nonce, controller_proof })
+    Ok(Accepted { name: proof.name, instance, pid: proof.pid, memory: proof.memory, client_nonce, controller_proof })
 }
 
 /// Takes frames off a stream one by one, at leisure: a handshake is not the hot path.
@@ -442,7 +447,7 @@ mod tests {
     }
 
     fn credentials(secret: Secret) -> ClientCredentials {
-        ClientCredentials { name: "alice".into(), instance: [5; 16], secret }
+        ClientCredentials { name: "alice".into(), instance: [5; 16], secret, memory: false }
     }
 
     fn welcome(accepted: &Accepted) -> Welcome {

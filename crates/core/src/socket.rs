@@ -1,10 +1,12 @@
 //! A connected, non-blocking stream socket that two threads use without a runtime: the JavaScript
 //! thread and the guard of its link.
 
+use crate::memory::{self, Memory};
 use crate::tls::Session;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// The descriptor of a connection, with its TLS if it has some. Closed when the last holder drops it.
 #[derive(Debug)]
@@ -37,6 +39,28 @@ impl Socket {
             None => Bytes(&self.fd).read_vectored(buffers),
             Some(session) => session.lock().read(&mut Bytes(&self.fd), buffers),
         }
+    }
+
+    /// As [`Socket::try_read`] from a UNIX socket; memory that came along goes behind `arrived`.
+    ///
+    /// # Errors
+    ///
+    /// As [`memory::receive`].
+    pub fn try_read_memory(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        arrived: &mut VecDeque<OwnedFd>,
+    ) -> io::Result<usize> {
+        memory::receive(self.fd.as_fd(), buffers, arrived)
+    }
+
+    /// Writes as much of `frames` to a UNIX socket as it takes now, with `memory`.
+    ///
+    /// # Errors
+    ///
+    /// As [`memory::send`]; nothing has gone then.
+    pub fn try_write_memory(&self, frames: &[u8], memory: &Memory) -> io::Result<usize> {
+        memory::send(self.fd.as_fd(), frames, memory)
     }
 
     /// Writes as much of `buffers` as the socket takes now.

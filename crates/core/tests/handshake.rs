@@ -98,6 +98,7 @@ impl Peer<'_> {
             name: NAME.into(),
             instance: INSTANCE.to_vec(),
             pid: 1,
+            memory: false,
         };
         let welcome = |secret: &Secret| Welcome {
             proof: secret.controller_proof(their_nonce, own_nonce),
@@ -236,7 +237,8 @@ fn node_hears(script: &[Say], secret: Secret, piece: usize) -> (Result<Vec<u8>, 
             bytes
         };
         let listen = async {
-            let credentials = ClientCredentials { name: NAME.into(), instance: INSTANCE, secret: secret.clone() };
+            let credentials =
+                ClientCredentials { name: NAME.into(), instance: INSTANCE, secret: secret.clone(), memory: false };
             let result = handshake::client(&far, credentials, LIMIT).await;
             let mut result = result.map(|(_, welcome, leftover)| [welcome, leftover].concat());
             let mut chunk = [0; 4096];

@@ -4,14 +4,15 @@ use crate::controller::NativeController;
 use crate::doorbell::{Watcher, remote};
 use crate::dto::{AddressDto, Failure, NodeDto, NodeFigures, bytes, duration};
 use crate::{tls, uv};
-use daffi_core::node::{Credentials, Node, NodeOptions, PUMP_BYTES, Target};
+use daffi_core::node::{Big, Borrowed, Credentials, Node, NodeOptions, PUMP_BYTES, Target};
 use daffi_core::panics;
 use daffi_core::tls::ClientTls;
 use daffi_core::transport::Address;
 use daffi_protocol::Header;
-use napi::Env;
 use napi::bindgen_prelude::*;
+use napi::{Env, sys};
 use napi_derive::napi;
+use std::ptr;
 
 /// The link of one node. Use after `close` is harmless.
 #[napi]
@@ -102,7 +103,11 @@ impl NativeNode {
     /// The payload behind a token, once. `null` when there is none (any more).
     #[napi(catch_unwind)]
     pub fn take_big<'env>(&self, env: &'env Env, token: u32) -> Result<Option<BufferSlice<'env>>> {
-        let Some(mut payload) = self.node.take_big(token) else { return Ok(None) };
+        let mut payload = match self.node.take_big(token) {
+            Some(Big::Read(payload)) => payload,
+            Some(Big::Borrowed(payload)) => return copy(env, &payload).map(Some),
+            None => return Ok(None),
+        };
         if payload.is_empty() {
             return BufferSlice::copy_from(env, []).map(Some);
         }
@@ -136,6 +141,19 @@ impl NativeNode {
             inline: self.inline,
             panics: panics::caught() as f64,
         }
+    }
+}
+
+/// A buffer of JavaScript's own with the bytes of a payload: the collector knows of it when it is made, and frees it
+/// without a turn of the event loop.
+fn copy<'env>(env: &'env Env, payload: &Borrowed) -> Result<BufferSlice<'env>> {
+    let (mut at, mut buffer) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: a call of Node-API on its own thread. The buffer is as long as the payload, and bytes of it are read by
+    // nobody before all are written.
+    unsafe {
+        check_status!(sys::napi_create_buffer(env.raw(), payload.len(), &raw mut at, &raw mut buffer))?;
+        payload.copy_to(std::slice::from_raw_parts_mut(at.cast(), payload.len()));
+        BufferSlice::from_napi_value(env.raw(), buffer)
     }
 }
 

@@ -47,6 +47,9 @@ pub enum DecodeError {
     /// The body of a control frame is no MessagePack.
     #[error("the body of a {0:?} frame cannot be read")]
     UnreadableBody(Kind),
+    /// A part says that its payload is memory, and has a body, or no memory came with it.
+    #[error("a {0:?} frame without its memory")]
+    MissingMemory(Kind),
     /// The extension is longer than the body or not a multiple of eight.
     #[error("an extension of {ext_len} bytes in a body of {body_len}")]
     BadExtension {

@@ -42,8 +42,11 @@ pub struct Proof {
     /// 16 random bytes of this process's node: the same instance may take its name back.
     #[serde(with = "serde_bytes")]
     pub instance: Vec<u8>,
-    /// Process id, for people who look.
+    /// Process id: for people who look, and to tell whether the kernel names the same process at the other end.
     pub pid: u32,
+    /// It can take payloads as memory.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub memory: bool,
 }
 
 /// The controller's proof, and everything a node starts from.
@@ -125,6 +128,11 @@ pub struct RegistryChange {
     /// Indexes of nodes that left, with all they exposed.
     #[serde(default)]
     pub left: Vec<u32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls takes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl RegistryChange {

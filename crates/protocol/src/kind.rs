@@ -32,6 +32,9 @@ pub enum Kind {
     /// Controller to node: it should stop; the process of the controller wants all to. Body:
     /// [`Goodbye`](crate::control::Goodbye).
     Stop = 11,
+    /// Either side: the memory of which `callback` is the number has been read and may be used again. With 0, first:
+    /// payloads may come as memory from now on. No body.
+    Returned = 12,
     /// A call of a callback. `callback` is its id, the payload its arguments.
     Request = 16,
     /// The outcome of a call. `callback` is 0 or an [`ErrorCode`](crate::ErrorCode).
@@ -75,6 +78,7 @@ impl Kind {
             9 => Self::Register,
             10 => Self::RegistryChange,
             11 => Self::Stop,
+            12 => Self::Returned,
             16 => Self::Request,
             17 => Self::Response,
             18 => Self::Cancel,
@@ -120,6 +124,9 @@ pub mod flags {
     pub const STREAM: u8 = 1 << 5;
     /// On a request with `STREAM`: items of the caller follow, there are no other arguments.
     pub const SOURCE: u8 = 1 << 6;
+    /// On a part: it is the only one, and has no body. The payload is the memory whose descriptor came with it, of which
+    /// `callback` is the number.
+    pub const MEMORY: u8 = SOURCE;
     /// Never on the wire, on items: they were refused on arrival, and `callback` is the error code.
     pub const REFUSED: u8 = NO_REPLY;
     /// Never on the wire: the body lies outside the completion buffer of a node's link, and the

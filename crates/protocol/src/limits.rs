@@ -21,6 +21,19 @@ pub const MAX_HANDSHAKE_BODY_BYTES: u32 = 8 * 1024;
 /// Payloads above this leave the buffers between JavaScript and Rust and travel in fragments.
 pub const BIG_PAYLOAD_BYTES: u32 = 64 * 1024;
 
+/// Payloads from this size on may go as memory: at half of it passing a descriptor costs more than it saves.
+pub const MEMORY_PAYLOAD_BYTES: u64 = 256 * 1024;
+
+/// Where a payload begins in memory. A processor may copy seven times slower to a place whose offset in its page is less than
+/// 32 bytes ahead of that of its source; what an allocator gives begins 16 bytes behind that of a page.
+pub const MEMORY_START: u64 = 64;
+
+/// Most bytes of memory that one side of a connection lends, what waits to be used again included.
+pub const MEMORY_BYTES: u64 = 80 * 1024 * 1024;
+
+/// Most payloads that are lent at once on a connection; each is a descriptor.
+pub const MAX_LOANS: usize = 64;
+
 /// Default for the largest payload of one call (RELIABILITY 3.3, `maxMessage`).
 pub const MAX_PAYLOAD_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -101,7 +101,9 @@ fn the_handshake_is_as_it_was() {
     control("hello", Kind::Hello, &Hello { version: 1, role: "node".into(), nonce: counted(0, 32) });
     control("challenge", Kind::Challenge, &Challenge { version: 1, method: "cookie".into(), nonce: counted(32, 32) });
     let (proof, instance) = (counted(64, 32), counted(96, 16));
-    control("proof", Kind::Proof, &Proof { proof, name: "caller".into(), instance, pid: 4242 });
+    let proof = Proof { proof, name: "caller".into(), instance, pid: 4242, memory: false };
+    control("proof", Kind::Proof, &proof);
+    assert!(control::frame(Kind::Proof, &Proof { memory: true, ..proof }).unwrap().len() > golden("proof").len());
     let welcome = Welcome {
         proof: counted(128, 32),
         node: 300,
@@ -122,6 +124,7 @@ fn the_handshake_is_as_it_was() {
 fn what_keeps_a_connection_is_as_it_was() {
     data("ping", Header::new(Kind::Ping), &[], &[]);
     data("pong", Header::new(Kind::Pong), &[], &[]);
+    data("returned", Header { callback: 3, ..Header::new(Kind::Returned) }, &[], &[]);
     control("goodbye", Kind::Goodbye, &Goodbye { reason: "stop()".into() });
     control(
         "register",
@@ -167,6 +170,8 @@ fn what_is_attached_or_in_pieces_is_as_it_was() {
         &[],
         &ARGUMENTS[2..],
     );
+    let memory = flags::LAST | flags::MEMORY;
+    data("request_memory", Header { kind: Kind::RequestPart, flags: memory, callback: 3, ..request() }, &total, &[]);
     let last = Header { kind: Kind::ResponsePart, flags: flags::LAST, ..response() };
     data("response_last_part", last, &[], &RESULT);
     assert_eq!(extension::total(&total), Some(3));

@@ -4,20 +4,24 @@
 //! headers, one write a destination. Nothing is allocated a frame, no payload is looked at.
 
 use super::hub::Hub;
+use super::memory::Passing;
 use super::peer::Peer;
 use super::registry::split;
 use super::router::{Route, Router};
 use crate::error::CoreError;
 use crate::handshake::{self, decode_error};
+use crate::memory::Memory;
 use crate::panics::{self, Place};
 use crate::runtime;
 use bytes::BufMut;
 use daffi_protocol::control::{self, Goodbye, Register};
 use daffi_protocol::limits::{FRAGMENT_BYTES, HEADER_BYTES};
-use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
+use daffi_protocol::{DecodeError, ErrorCode, Header, Kind, extension, flags};
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 /// Reads from a welcomed node until it is gone.
@@ -114,6 +118,8 @@ struct Input {
     large: Vec<u8>,
     /// Bytes of that frame; 0 when there is none.
     large_len: usize,
+    /// Memory that came along, and whose frames come next.
+    memory: VecDeque<OwnedFd>,
     blocked: Vec<Full>,
 }
 
@@ -143,7 +149,7 @@ impl Input {
         self.large_len = 0;
         peer.is_partial.set(false);
         let mut frame = mem::take(&mut self.large);
-        let batch = Batch::walk(hub, peer, &mut frame);
+        let batch = Batch::walk(hub, peer, &mut frame, &mut self.memory);
         batch.send_large(hub, peer, frame, &mut self.blocked)?;
         Ok(Read::More)
     }
@@ -152,7 +158,12 @@ impl Input {
         let mut scratch = hub.scratch.borrow_mut();
         let held = self.tail.len();
         let Some((front, room)) = scratch.split_at_mut_checked(held) else { return Ok(Read::Closed) };
-        let (capacity, read) = match peer.stream.try_read(room) {
+        let read = if peer.identity.memory {
+            peer.stream.try_read_memory(room, &mut self.memory)
+        } else {
+            peer.stream.try_read(room)
+        };
+        let (capacity, read) = match read {
             Ok(0) => return Ok(Read::Closed),
             Ok(read) => (room.len(), read),
             Err(error) => return nothing(&error),
@@ -161,11 +172,13 @@ impl Input {
         self.tail.clear();
         peer.is_heard.set(true);
         let bytes = scratch.get_mut(..held + read).unwrap_or_default();
-        let batch = Batch::walk(hub, peer, bytes);
+        // Memory ends a read, whatever is behind it.
+        let is_short = !self.memory.is_empty();
+        let batch = Batch::walk(hub, peer, bytes, &mut self.memory);
         let walked = batch.walked;
         batch.send(hub, peer, bytes, &mut self.blocked)?;
         self.keep(hub, peer, bytes.get(walked..).unwrap_or_default())?;
-        if read < capacity {
+        if read < capacity && !is_short {
             peer.stream.set_drained();
             return Ok(Read::Drained);
         }
@@ -214,17 +227,19 @@ struct Batch {
     answers: Vec<u8>,
     /// There are pieces of big payloads among them.
     has_pieces: bool,
+    /// Payloads that came as memory.
+    passing: Vec<Passing>,
     /// Why the sender must be closed, after what came before has been sent on.
     violation: Option<CoreError>,
 }
 
 impl Batch {
     /// Routes every whole frame of `bytes`, rewriting headers in place.
-    fn walk(hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &mut [u8]) -> Self {
+    fn walk(hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &mut [u8], memory: &mut VecDeque<OwnedFd>) -> Self {
         let (touched, answers) = hub.lists.take();
-        let mut batch = Self { walked: 0, touched, answers, has_pieces: false, violation: None };
+        let mut batch = Self { walked: 0, touched, answers, has_pieces: false, passing: Vec::new(), violation: None };
         loop {
-            match batch.walk_frames(hub, peer, bytes) {
+            match batch.walk_frames(hub, peer, bytes, memory) {
                 Ok(Walk::Done) => return batch,
                 Ok(Walk::Unannounced) => batch.announce(hub, peer),
                 Err(error) => {
@@ -245,7 +260,13 @@ impl Batch {
         peer.is_announced.set(true);
     }
 
-    fn walk_frames(&mut self, hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &mut [u8]) -> Result<Walk, CoreError> {
+    fn walk_frames(
+        &mut self,
+        hub: &Rc<Hub>,
+        peer: &Rc<Peer>,
+        bytes: &mut [u8],
+        memory: &mut VecDeque<OwnedFd>,
+    ) -> Result<Walk, CoreError> {
         let mut router = hub.router.borrow_mut();
         router.begin_batch();
         let peers = hub.peers.borrow();
@@ -265,6 +286,13 @@ impl Batch {
             self.walked += length;
             if header.kind == Kind::Cancel {
                 peer.count_cancel();
+            }
+            if header.kind == Kind::Returned {
+                is_adjacent = false;
+                if !peer.loans.end(hub, header.callback) {
+                    return Err(CoreError::new(ErrorCode::Protocol, "The node gave back memory that it has not got."));
+                }
+                continue;
             }
             if !is_call {
                 is_adjacent = false;
@@ -319,6 +347,15 @@ impl Batch {
                 }
                 route => route,
             };
+            if is_memory(header) {
+                is_adjacent = false;
+                let memory = take_memory(peer, header, memory)?;
+                let bytes = total(header, frame).unwrap_or(0);
+                let target = if let Route::Forward(to) = route { peers.get(&to).cloned() } else { None };
+                let target = target.filter(|_| bytes <= hub.options.max_payload);
+                self.passing.push(Passing { target, header, memory, bytes });
+                continue;
+            }
             match route {
                 Route::Forward(to) => {
                     header.write_over(frame);
@@ -429,9 +466,31 @@ impl Batch {
                 blocked.push(Full { peer: Rc::clone(&target), soft });
             }
         }
+        // Behind the frames that announce them.
+        for passing in self.passing {
+            passing.pass_on(hub, peer);
+        }
         hub.lists.replace((self.touched, self.answers));
         self.violation.map_or(Ok(()), Err)
     }
+}
+
+/// Whether a frame stands for memory.
+const fn is_memory(header: Header) -> bool {
+    use Kind::{CalleeItemsPart, CallerItemsPart, RequestPart, ResponsePart};
+    header.flags & flags::MEMORY != 0
+        && matches!(header.kind, RequestPart | ResponsePart | CallerItemsPart | CalleeItemsPart)
+}
+
+/// The memory of a part, which counts as lent by the node until it is given back.
+fn take_memory(peer: &Peer, header: Header, arrived: &mut VecDeque<OwnedFd>) -> Result<Memory, CoreError> {
+    let missing = || decode_error(DecodeError::MissingMemory(header.kind));
+    let arrived = arrived.pop_front().filter(|_| header.payload_len() == 0).ok_or_else(missing)?;
+    let memory = Memory::received(arrived).map_err(|_| missing())?;
+    if !peer.loans.begin() {
+        return Err(CoreError::new(ErrorCode::Protocol, "The node sent more memory than it may."));
+    }
+    Ok(memory)
 }
 
 fn body(header: Header, frame: &[u8]) -> &[u8] {
@@ -439,8 +498,12 @@ fn body(header: Header, frame: &[u8]) -> &[u8] {
 }
 
 fn is_over(hub: &Hub, header: Header, frame: &[u8]) -> bool {
-    let extension = body(header, frame).get(..usize::from(header.ext_len)).unwrap_or_default();
-    extension::total(extension).is_some_and(|total| total > hub.options.max_payload)
+    total(header, frame).is_some_and(|total| total > hub.options.max_payload)
+}
+
+/// Bytes of the payload that a frame announces or stands for.
+fn total(header: Header, frame: &[u8]) -> Option<u64> {
+    extension::total(body(header, frame).get(..usize::from(header.ext_len)).unwrap_or_default())
 }
 
 /// Ends a call whose callee `peer` sends more than may pass. Gives the caller, who is told.
@@ -490,6 +553,6 @@ const READS_A_TURN: u32 = 4;
 const PIECE_BYTES: usize = FRAGMENT_BYTES as usize;
 /// What may wait for a node before pieces for it are left unread: small calls pass them at the sender, and not here.
 /// Enough to keep a socket busy until we are back.
-const PIECES_SOFT_BYTES: usize = 1024 * 1024;
+pub(super) const PIECES_SOFT_BYTES: usize = 1024 * 1024;
 /// A frame over this that is not whole gets a buffer of its own; below, copying is cheaper.
 pub(super) const LARGE_FRAME_BYTES: usize = 16 * 1024;

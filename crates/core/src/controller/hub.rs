@@ -4,6 +4,7 @@ use super::connection::{self, error_frame};
 use super::doorman::Doorman;
 use super::gather::Gatherer;
 use super::grants::{Grant, grant_for};
+use super::memory;
 use super::pace::Pace;
 use super::peer::Peer;
 use super::registry::Registry;
@@ -258,6 +259,7 @@ impl Hub {
         };
         peer.send_owned(self, welcome_frame(&welcome, &told.first).unwrap_or_default());
         told.rest.iter().for_each(|frame| peer.send_shared(self, frame));
+        memory::begin(self, &peer, is_local);
         self.schedule_changes();
         Ok(peer)
     }

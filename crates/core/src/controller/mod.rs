@@ -8,6 +8,7 @@ pub mod doorman;
 mod gather;
 pub mod grants;
 mod hub;
+mod memory;
 mod outbox;
 mod pace;
 mod peer;

@@ -2,8 +2,10 @@
 
 use super::gather::GATHERED_BYTES;
 use super::hub::Hub;
+use super::memory::Loans;
 use super::outbox::{Outbox, write_runs};
 use crate::handshake::Accepted;
+use crate::memory::Memory;
 use crate::panics::{self, Place};
 use crate::transport::Stream;
 use bytes::Bytes;
@@ -52,6 +54,8 @@ pub(super) struct Peer {
     pub tick: Notify,
     /// Rings when there is room again, it became slow, or it is gone.
     pub room: Notify,
+    /// Memory that is lent between it and the controller.
+    pub loans: Loans,
     outbox: RefCell<Outbox>,
     /// Small runs that leave at the end of the turn. Empty while bytes wait for room.
     gathered: RefCell<Vec<u8>>,
@@ -81,6 +85,7 @@ impl Peer {
             cancels: Cell::new(0),
             tick: Notify::new(),
             room: Notify::new(),
+            loans: Loans::default(),
             outbox: RefCell::default(),
             gathered: RefCell::default(),
             counted: Cell::new(0),
@@ -158,6 +163,18 @@ impl Peer {
     pub fn send_shared(self: &Rc<Self>, hub: &Rc<Hub>, bytes: &Bytes) {
         let written = self.try_send(hub, bytes, &[(0, bytes.len())]);
         self.keep(hub, |outbox| outbox.push_shared(bytes.clone(), written));
+    }
+
+    /// Sends a payload as memory, whose part `frame` is; false when it must go in pieces.
+    pub fn send_memory(self: &Rc<Self>, hub: &Rc<Hub>, frame: &[u8], memory: &Memory) -> bool {
+        self.release(hub);
+        if !self.loans.may_go() || self.is_gone.get() || self.queued() > 0 {
+            return false;
+        }
+        let Ok(written) = self.stream.try_write_memory(frame, memory) else { return false };
+        self.is_told.set(true);
+        self.keep(hub, |outbox| outbox.push_copy(frame.get(written..).unwrap_or_default()));
+        true
     }
 
     /// Keeps a copy of small runs for the end of the turn; false when they must take their way at once.
@@ -302,6 +319,7 @@ impl Peer {
         self.outbox.take();
         self.gathered.take();
         hub.count_queued(self.counted.take(), 0);
+        self.loans.end_all(hub);
         self.room.notify_waiters();
         self.tick.notify_waiters();
     }

@@ -67,8 +67,14 @@ impl World {
 fn welcome(hub: &Rc<Hub>, name: &str) -> (Rc<Peer>, Stream) {
     let (near, far) = Stream::pair().unwrap();
     let (near, far) = (Stream::from_unix_fd(near).unwrap(), Stream::from_unix_fd(far).unwrap());
-    let accepted =
-        Accepted { name: name.into(), instance: [0; 16], pid: 1, client_nonce: [0; 32], controller_proof: Vec::new() };
+    let accepted = Accepted {
+        name: name.into(),
+        instance: [0; 16],
+        pid: 1,
+        memory: false,
+        client_nonce: [0; 32],
+        controller_proof: Vec::new(),
+    };
     let index = hub.router.borrow_mut().join(name, true);
     let peer = Peer::new(index, accepted, Rc::new(near));
     hub.peers.borrow_mut().insert(index, Rc::clone(&peer));
@@ -99,6 +105,22 @@ fn small_runs_leave_at_once_until_many_connections_are_busy_and_then_at_the_end_
         assert_eq!((world.arrived(), world.peer.queued()), (vec![], 8));
         tokio::task::yield_now().await;
         assert_eq!((&world.arrived()[..], world.peer.queued()), (&b"twothree"[..], 0));
+    });
+}
+
+#[test]
+fn memory_is_not_offered_through_somebody_who_stands_between() {
+    run(defaults(), async |world: World| {
+        let accept = |memory, pid| Accepted { memory, pid, ..world.peer.identity.clone() };
+        for (accepted, is_offered) in [
+            (accept(true, std::process::id()), true),
+            (accept(true, std::process::id() + 1), false),
+            (accept(false, std::process::id()), false),
+        ] {
+            let peer = Peer::new(9, accepted, Rc::clone(&world.peer.stream));
+            crate::controller::memory::begin(&world.hub, &peer, true);
+            assert_eq!(!world.frames().is_empty(), is_offered);
+        }
     });
 }
 

@@ -375,6 +375,8 @@ struct World {
     known: Vec<Known>,
     /// Ends of the calls that want one, by caller, slot and generation.
     ends: HashMap<(u32, u32, u32), u32>,
+    /// Whose batch it is.
+    batch_of: Option<u32>,
     next_slot: u32,
     is_stopping: bool,
     /// Most calls that were under way at once.
@@ -431,6 +433,12 @@ impl World {
 
     fn take(&mut self, router: &mut Router, step: Step) {
         let pick = |list: &[Known], call: u8| (!list.is_empty()).then(|| list[usize::from(call) % list.len()]);
+        // Calls of one node that follow each other are one batch.
+        let caller = if let Step::Call { from, .. } = step { self.nodes[usize::from(from)] } else { None };
+        if caller.is_none() || caller != self.batch_of {
+            router.begin_batch();
+        }
+        self.batch_of = caller;
         match step {
             Step::Join(who) => {
                 if self.nodes[usize::from(who)].is_none() {

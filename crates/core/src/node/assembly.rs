@@ -1,8 +1,10 @@
-//! Big payloads that arrive in pieces.
+//! Big payloads that arrive, in pieces or as memory of the sender.
 //!
-//! Memory is reserved when the first piece arrives, after its announced total was held against the
-//! limits; the system backs it with pages only as bytes arrive.
+//! Their total is held against the limits when they are announced. Memory for pieces is reserved with the first that has
+//! some bytes; the system backs it with pages only as these arrive.
 
+use crate::memory::Memory;
+use crate::node::borrowed::Lent;
 use crate::node::inbox::is_sound;
 use crate::node::spares::{Payload, Spares};
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
@@ -31,7 +33,7 @@ pub(super) struct Assemblies {
     /// Where their memory comes from, and goes.
     spares: Arc<Spares>,
     arriving: FxHashMap<Key, Assembly>,
-    ready: FxHashMap<u32, Vec<u8>>,
+    ready: FxHashMap<u32, Ready>,
     /// Bytes announced by all that are arriving and held by all that are ready.
     reserved: u64,
     next_token: u32,
@@ -45,7 +47,26 @@ struct Assembly {
     header: Header,
     extension: Vec<u8>,
     total: usize,
+    /// Empty, or with room for all.
     payload: Vec<u8>,
+    /// The whole of it, where it lies in memory of the sender.
+    lent: Option<Lent>,
+}
+
+/// A payload that waits to be taken.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Read(Payload),
+    Lent(Lent),
+}
+
+impl Ready {
+    fn len(&self) -> usize {
+        match self {
+            Self::Read(payload) => payload.len(),
+            Self::Lent(lent) => lent.total,
+        }
+    }
 }
 
 impl Assemblies {
@@ -63,7 +84,7 @@ impl Assemblies {
         (self.arriving.len() + self.ready.len(), self.reserved)
     }
 
-    /// Begins the payload that `header` announces.
+    /// Begins the payload that `header` announces. Its frame may hold the first piece or not.
     pub(super) fn begin(&mut self, header: &Header, extension: &[u8]) -> Result<(), ErrorCode> {
         let total = extension::total(extension).unwrap_or(0);
         if total > self.limits.max_payload {
@@ -73,8 +94,12 @@ impl Assemblies {
             return Err(ErrorCode::Overloaded);
         }
         let total_len = usize::try_from(total).map_err(|_| ErrorCode::PayloadTooLarge)?;
-        let payload = self.spares.take(total_len).map_err(|_| ErrorCode::Overloaded)?;
-        let assembly = Assembly { header: *header, extension: extension.to_vec(), total: total_len, payload };
+        let mut payload = Vec::new();
+        if header.payload_len() > 0 {
+            payload = self.spares.take(total_len).map_err(|_| ErrorCode::Overloaded)?;
+        }
+        let extension = extension.to_vec();
+        let assembly = Assembly { header: *header, extension, total: total_len, payload, lent: None };
         if let Some(before) = self.arriving.insert(key(header), assembly) {
             self.reserved -= before.total as u64;
         }
@@ -86,7 +111,7 @@ impl Assemblies {
     pub(super) fn space(&mut self, header: &Header, left: usize) -> Option<&mut [u8]> {
         let assembly = self.arriving.get_mut(&key(header))?;
         let filled = assembly.payload.len();
-        if filled + left > assembly.total {
+        if filled + left > assembly.total || !assembly.has_room(&self.spares) {
             return None;
         }
         let spare = assembly.payload.spare_capacity_mut().get_mut(..left)?;
@@ -107,38 +132,64 @@ impl Assemblies {
 
     /// Copies bytes of a piece that came together with other frames.
     pub(super) fn append(&mut self, header: &Header, bytes: &[u8]) {
-        if let Some(assembly) = self.arriving.get_mut(&key(header))
+        if !bytes.is_empty()
+            && let Some(assembly) = self.arriving.get_mut(&key(header))
             && assembly.payload.len() + bytes.len() <= assembly.total
+            && assembly.has_room(&self.spares)
         {
             assembly.payload.extend_from_slice(bytes);
         }
     }
 
+    /// Takes the whole of `header`'s payload, which lies in `memory` of this number. Gives the number back when the memory
+    /// is not needed any more: unless raw bytes in it wait for JavaScript to have a place for them.
+    pub(super) fn lend(&mut self, header: &Header, memory: Memory, number: u32) -> Option<u32> {
+        let assembly = self.arriving.get_mut(&key(header)).filter(|assembly| assembly.payload.is_empty());
+        let Some(assembly) = assembly else { return Some(number) };
+        let total = assembly.total;
+        let is_attached = assembly.header.flags & flags::ATTACHED != 0;
+        let message = extension::message_pack_len(&assembly.extension).filter(|_| is_attached).map(|len| len as usize);
+        if let Some(len) = message.filter(|len| *len <= MOST_HEAD_BYTES && total >= LEAST_BORROWED_BYTES) {
+            let mut head = vec![0; len];
+            if memory.read(&mut head, 0).is_ok() {
+                assembly.lent = Some(Lent { memory, number, total, head });
+                return None;
+            }
+        } else if let Some(space) = self.space(header, total)
+            && memory.read(space, 0).is_ok()
+        {
+            self.advance(header, total);
+        }
+        Some(number)
+    }
+
     /// A piece has ended: the payload with it, when it was the last.
     pub(super) fn end_piece(&mut self, header: &Header) -> Option<Completed> {
         let key = key(header);
-        let whole = self.arriving.get(&key)?.payload.len() == self.arriving.get(&key)?.total;
+        let assembly = self.arriving.get(&key)?;
+        let whole = assembly.lent.is_some() || assembly.payload.len() == assembly.total;
         if !whole && header.flags & flags::LAST == 0 {
             return None;
         }
-        let Assembly { header, extension, payload, total } = self.arriving.remove(&key)?;
-        let sound = whole && is_sound(&header, &extension, &payload);
+        let Assembly { header, extension, payload, lent, total } = self.arriving.remove(&key)?;
+        let sound = whole && is_sound(&header, &extension, lent.as_ref().map_or(&payload, |lent| &lent.head));
+        let payload = Payload::new(payload, Arc::clone(&self.spares));
+        let ready = lent.map_or(Ready::Read(payload), Ready::Lent);
         let token = self.next_token;
         if sound {
             self.next_token = self.next_token.wrapping_add(1);
-            self.ready.insert(token, payload);
+            self.ready.insert(token, ready);
         } else {
             self.reserved -= total as u64;
-            self.spares.give_back(payload);
         }
         Some(Completed::Ready { header, extension, token, sound })
     }
 
     /// The payload with this token, once.
-    pub(super) fn take(&mut self, token: u32) -> Option<Payload> {
-        let payload = self.ready.remove(&token)?;
-        self.reserved -= payload.len() as u64;
-        Some(Payload::new(payload, Arc::clone(&self.spares)))
+    pub(super) fn take(&mut self, token: u32) -> Option<Ready> {
+        let ready = self.ready.remove(&token)?;
+        self.reserved -= ready.len() as u64;
+        Some(ready)
     }
 
     /// What is arriving of this kind for `header`'s call is no longer wanted; gives the header it began with.
@@ -153,6 +204,18 @@ impl Assemblies {
     }
 }
 
+impl Assembly {
+    /// Whether there is memory for its pieces, by now.
+    fn has_room(&mut self, spares: &Spares) -> bool {
+        if self.payload.capacity() < self.total
+            && let Ok(memory) = spares.take(self.total)
+        {
+            self.payload = memory;
+        }
+        self.payload.capacity() >= self.total
+    }
+}
+
 fn key(header: &Header) -> Key {
     let kind = match header.kind {
         Kind::ResponsePart | Kind::CallerItemsPart | Kind::CalleeItemsPart => header.kind,
@@ -160,6 +223,12 @@ fn key(header: &Header) -> Key {
     };
     (kind, header.slot, header.generation)
 }
+
+/// From this size on JavaScript's own memory is worth its page faults: some such payloads are more than it collects at.
+const LEAST_BORROWED_BYTES: usize = 8 * 1024 * 1024;
+
+/// Longest MessagePack that is looked at apart from the raw bytes behind it.
+const MOST_HEAD_BYTES: usize = 64 * 1024;
 
 /// Most payloads that may arrive at once on one connection.
 const MAX_ARRIVING: usize = 1024;

@@ -1,7 +1,7 @@
 //! Outbox and inbox face to face over a socket pair, without runtime or threads.
 
-use super::assembly::Limits;
-use super::inbox::{Inbox, PUMP_BYTES, Pumped};
+use super::assembly::{Limits, Ready};
+use super::inbox::{Inbox, PUMP_BYTES, Pumped, returned};
 use super::outbox::{Flushed, Outbox, Pressed};
 use super::spares::Spares;
 use crate::socket::Socket;
@@ -32,6 +32,21 @@ struct Seen {
 }
 
 impl Pair {
+    /// Of which the far end takes memory, and has told so.
+    fn with_memory() -> Self {
+        let mut pair = Self::new();
+        pair.inbox = Inbox::new(LIMITS, Vec::new(), Arc::default(), true);
+        pair.outbox.take_back(0);
+        pair
+    }
+
+    /// What the far end has given back since the last time.
+    fn returned(&mut self) -> Vec<u32> {
+        let replies = std::mem::take(&mut self.inbox.replies);
+        let headers = replies.chunks(24).map(|frame| Header::decode(frame).unwrap().unwrap());
+        headers.filter(|header| header.kind == Kind::Returned).map(|header| header.callback).collect()
+    }
+
     fn new() -> Self {
         let (near, far) = Stream::pair().unwrap();
         let spares = Arc::<Spares>::default();
@@ -39,7 +54,7 @@ impl Pair {
             near: Socket::new(near),
             far: Socket::new(far),
             outbox: Outbox::new(1 << 20, Arc::clone(&spares)),
-            inbox: Inbox::new(LIMITS, Vec::new(), Arc::default()),
+            inbox: Inbox::new(LIMITS, Vec::new(), Arc::default(), false),
             buffer: vec![0; PUMP_BYTES],
             spares,
         }
@@ -57,7 +72,17 @@ impl Pair {
             let payload = if header.flags & flags::BIG == 0 {
                 payload.to_vec()
             } else {
-                self.inbox.take_big(u32::from_le_bytes(payload.try_into().unwrap())).unwrap().to_vec()
+                match self.inbox.take_big(u32::from_le_bytes(payload.try_into().unwrap())) {
+                    Some(Ready::Read(payload)) => payload.to_vec(),
+                    Some(Ready::Lent(lent)) => {
+                        let mut bytes = lent.head.clone();
+                        bytes.resize(lent.total, 0);
+                        lent.memory.read(&mut bytes[lent.head.len()..], lent.head.len() as u64).unwrap();
+                        self.inbox.replies.extend(returned(lent.number));
+                        bytes
+                    }
+                    None => panic!("no payload"),
+                }
             };
             seen.push(Seen { kind: header.kind, slot: header.slot, callback: header.callback, payload });
             at += header.frame_len();
@@ -482,4 +507,109 @@ fn memory_of_a_big_payload_serves_the_next_and_is_let_go_when_none_comes() {
     assert_eq!(pair.spares.kept_bytes(), 3 << 20);
     pair.spares.let_go();
     assert_eq!(pair.spares.kept_bytes(), 0);
+}
+
+/// A payload of one attachment, and the extension that says so.
+fn attached(length: usize, seed: u8) -> (Vec<u8>, Vec<u8>) {
+    let mut body = vec![0xc0, 0, 0, 0, 0, 0, 0, 0];
+    body.extend(payload(length - 8, seed));
+    (extension::entry(extension::TAG_ATTACHMENTS, 1, &[(length - 8) as u64]), body)
+}
+
+#[test]
+fn a_large_payload_goes_as_memory_and_as_that_again_when_it_is_back() {
+    let mut pair = Pair::with_memory();
+    for round in 0..20u8 {
+        let (extension, body) = attached(if round % 2 == 0 { 3 << 20 } else { 8 << 20 }, round);
+        let header = Header { flags: flags::ATTACHED, ..request(u32::from(round)) };
+        pair.outbox.send_big(&pair.near, header, &extension, &[&body[..8], &body[8..]]).unwrap();
+        pair.outbox.send(&pair.near, &request(100).frame(&[0xc0])).unwrap();
+        assert_eq!(pair.outbox.queued(), 0, "none of its bytes is in a socket or waits for one");
+        let seen = pair.run();
+        assert_eq!(seen.iter().map(|frame| frame.slot).collect::<Vec<_>>(), [u32::from(round), 100]);
+        assert!(seen[0].payload == body, "payload {round} differs");
+        for number in pair.returned() {
+            pair.outbox.take_back(number);
+        }
+        assert_eq!(pair.outbox.lent(), (0, 1 + usize::from(round > 0)), "one piece of memory for each size");
+    }
+}
+
+#[test]
+fn what_is_decoded_of_memory_is_copied_before_it_is_looked_at() {
+    let mut pair = Pair::with_memory();
+    let body = payload(1 << 20, 1);
+    pair.outbox.send_big(&pair.near, request(1), &[], &[&body]).unwrap();
+    let seen = pair.run();
+    assert!(seen[0].payload == body);
+    assert_eq!(pair.returned(), [1], "it was free before JavaScript took the payload");
+    // An array whose end is missing; the same in front of an attachment.
+    let broken = vec![0xdd; 1 << 20];
+    pair.outbox.send_big(&pair.near, request(2), &[], &[&broken]).unwrap();
+    let header = Header { flags: flags::ATTACHED, ..request(3) };
+    let extension = extension::entry(extension::TAG_ATTACHMENTS, 4, &[(8 << 20) - 8]);
+    pair.outbox.send_big(&pair.near, header, &extension, &[&broken.repeat(8)]).unwrap();
+    assert_eq!(pair.run(), []);
+    let refused: Vec<u32> = pair
+        .inbox
+        .replies
+        .chunks(24)
+        .map(|frame| Header::decode(frame).unwrap().unwrap())
+        .filter(|header| header.kind == Kind::Response)
+        .map(|header| header.callback)
+        .collect();
+    assert_eq!(refused, [ErrorCode::PayloadRejected as u32; 2]);
+}
+
+#[test]
+fn what_cannot_go_as_memory_goes_in_pieces() {
+    let mut pair = Pair::with_memory();
+    // More than may be lent; the last ones also wait behind pieces.
+    let bodies: Vec<_> = (0..45).map(|index| attached(2 << 20, index)).collect();
+    for (index, (extension, body)) in bodies.iter().enumerate() {
+        let header = Header { flags: flags::ATTACHED, ..request(index as u32) };
+        pair.outbox.send_big(&pair.near, header, extension, &[body]).unwrap();
+    }
+    assert_eq!(pair.outbox.lent(), (40, 40));
+    assert!(pair.outbox.queued() > 4 << 20);
+    let mut seen = pair.run();
+    seen.sort_by_key(|frame| frame.slot);
+    assert_eq!(seen.len(), bodies.len());
+    for (frame, (_, body)) in seen.iter().zip(&bodies) {
+        assert!(frame.payload == *body, "payload {} differs", frame.slot);
+    }
+    assert_eq!(pair.returned().len(), 40);
+    let mut silent = Pair::new();
+    silent.outbox.send_big(&silent.near, request(1), &[], &[&payload(1 << 20, 1)]).unwrap();
+    assert_eq!(silent.outbox.lent(), (0, 0), "nobody said that it takes memory");
+}
+
+#[test]
+fn a_part_without_its_memory_ends_the_connection() {
+    let part = Header { kind: Kind::RequestPart, flags: flags::LAST | flags::MEMORY, callback: 1, ..request(1) };
+    for takes_memory in [true, false] {
+        let mut pair = Pair::new();
+        pair.inbox = Inbox::new(LIMITS, Vec::new(), Arc::default(), takes_memory);
+        pair.outbox.send(&pair.near, &part.frame(&[])).unwrap();
+        assert!(matches!(pair.pump(&mut Vec::new()), Pumped::Closed(ErrorCode::Protocol, _)));
+    }
+}
+
+#[test]
+fn memory_that_is_shorter_than_announced_is_refused_or_read_as_zeros() {
+    let mut pair = Pair::with_memory();
+    let memory = crate::memory::Memory::create().unwrap();
+    memory.fill(&[&payload(200_000, 1)]).unwrap();
+    let total = extension::entry(extension::TAG_TOTAL, 0, &[300_000]);
+    let announced = Header { flags: flags::FRAGMENTED, ext_len: 16, ..request(1) };
+    let part = Header { kind: Kind::RequestPart, flags: flags::LAST | flags::MEMORY, callback: 9, ..request(1) };
+    let frames = [announced.frame(&total), part.frame(&[])].concat();
+    assert_eq!(pair.near.try_write_memory(&frames, &memory).unwrap(), frames.len());
+    assert_eq!(pair.run(), []);
+    assert_eq!(pair.returned(), [9]);
+    // Nobody waits for this one.
+    let stray = Header { slot: 5, callback: 10, ..part };
+    pair.near.try_write_memory(&stray.frame(&[]), &memory).unwrap();
+    assert_eq!(pair.run(), []);
+    assert_eq!(pair.returned(), [10]);
 }

@@ -4,9 +4,10 @@
 use crate::auth::{self, Secret};
 use crate::error::CoreError;
 use crate::handshake::{self, ClientCredentials};
+use crate::memory;
 use crate::node::assembly::Limits;
 use crate::node::event::{self, Event};
-use crate::node::line::Line;
+use crate::node::line::{Line, Reading};
 use crate::node::outbox::Flushed;
 use crate::node::{Credentials, NodeOptions, Shared, Target};
 use crate::panics::{self, Place};
@@ -73,11 +74,15 @@ async fn connect(shared: &Shared, limit: Duration) -> Result<(Arc<Line>, Pace), 
         let message = format!("the controller cannot be reached: no answer within {} ms", limit.as_millis());
         Err(CoreError::new(ErrorCode::ConnectionLost, message))
     })?;
-    let credentials = ClientCredentials { name: options.name.clone(), instance: shared.instance, secret };
+    let takes_memory =
+        memory::IS_SUPPORTED && matches!(options.target, Target::Address(Address::Unix { .. }) | Target::Embedded(_));
+    let credentials =
+        ClientCredentials { name: options.name.clone(), instance: shared.instance, secret, memory: takes_memory };
     let (welcome, _, leftover) = handshake::client(&stream, credentials, limit).await?;
     let socket = stream.into_socket().map_err(lost)?;
     let limits = Limits { max_payload: options.max_payload, max_assembling: 4 * options.max_payload };
-    let line = Arc::new(Line::new(socket, leftover, limits, options.outbound_soft, shared.wake.clone()));
+    let reading = Reading { leftover, limits, takes_memory };
+    let line = Arc::new(Line::new(socket, reading, options.outbound_soft, shared.wake.clone()));
     let pace = Pace {
         heartbeat: Duration::from_millis(welcome.heartbeat_ms.max(1)),
         dead: Duration::from_millis(welcome.dead_ms.max(4)),
@@ -230,7 +235,10 @@ impl Watch {
             return;
         }
         line.spares.let_go();
-        let sent = line.outbox.lock().total_sent();
+        let mut outbox = line.outbox.lock();
+        outbox.let_go();
+        let sent = outbox.total_sent();
+        drop(outbox);
         if sent != self.sent.0 {
             self.sent = (sent, now);
         } else if now - self.sent.1 >= pace.heartbeat * 3 / 4 {

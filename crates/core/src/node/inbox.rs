@@ -5,11 +5,15 @@
 //! into the buffer that JavaScript will own. Nothing is reserved on a peer's word beyond the limits
 //! of [`Limits`].
 
-use crate::node::assembly::{Assemblies, Completed, Limits};
-use crate::node::spares::{Payload, Spares};
+use crate::memory::Memory;
+use crate::node::assembly::{Assemblies, Completed, Limits, Ready};
+use crate::node::spares::Spares;
 use crate::socket::Socket;
+use daffi_protocol::limits::HEADER_BYTES;
 use daffi_protocol::{DecodeError, ErrorCode, Header, Kind, codec, control, extension, flags, prescan};
+use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Bytes of the buffer to pump into: a carried frame and a good read always fit.
@@ -40,6 +44,10 @@ pub struct Inbox {
     made: Vec<u8>,
     /// Frames for the controller: pongs, refusals of payloads.
     pub replies: Vec<u8>,
+    /// Memory that came along with what was read, and whose frames come next. `None` where none may come.
+    memory: Option<VecDeque<OwnedFd>>,
+    /// Numbers of memory that the controller gave back; 0 says that it takes some.
+    pub returned: Vec<u32>,
     /// Why the controller said it closes.
     refused: Option<(ErrorCode, String)>,
     /// All bytes read so far, so that the guard sees when nothing came for the dead interval.
@@ -55,9 +63,9 @@ struct Direct {
 }
 
 impl Inbox {
-    /// An inbox whose first bytes are `leftover`, read behind the handshake.
+    /// An inbox whose first bytes are `leftover`, read behind the handshake. `takes_memory` only from a UNIX socket.
     #[must_use]
-    pub fn new(limits: Limits, leftover: Vec<u8>, spares: Arc<Spares>) -> Self {
+    pub fn new(limits: Limits, leftover: Vec<u8>, spares: Arc<Spares>, takes_memory: bool) -> Self {
         Self {
             carry: leftover,
             direct: None,
@@ -65,6 +73,8 @@ impl Inbox {
             waste: Vec::new(),
             made: Vec::new(),
             replies: Vec::new(),
+            memory: takes_memory.then(VecDeque::new),
+            returned: Vec::new(),
             refused: None,
             total_read: 0,
         }
@@ -87,7 +97,7 @@ impl Inbox {
     }
 
     /// The payload of a frame flagged [`flags::BIG`], once.
-    pub fn take_big(&mut self, token: u32) -> Option<Payload> {
+    pub(super) fn take_big(&mut self, token: u32) -> Option<Ready> {
         self.assemblies.take(token)
     }
 
@@ -134,6 +144,7 @@ impl Inbox {
         // into their place, not copied there.
         let beside = self.direct.is_some() || !self.assemblies.is_empty();
         let window = if beside { space.len().min(READ_BESIDE_BYTES) } else { space.len() };
+        let waiting = self.memory.as_ref().map_or(0, VecDeque::len);
         let bytes = if let Some(direct) = &mut self.direct {
             let mut padding = [0u8; 8];
             let target = match self.assemblies.space(&direct.header, direct.left) {
@@ -151,7 +162,8 @@ impl Inbox {
                 IoSliceMut::new(space.get_mut(..window).unwrap_or_default()),
             ];
             let count = if whole { 3 } else { 1 };
-            let Some(bytes) = read_some(socket, buffers.get_mut(..count).unwrap_or_default())? else { return Ok(None) };
+            let buffers = buffers.get_mut(..count).unwrap_or_default();
+            let Some(bytes) = read_some(socket, buffers, &mut self.memory)? else { return Ok(None) };
             self.total_read += bytes as u64;
             let placed = bytes.min(target_len);
             let padded = (bytes - placed).min(direct.padding);
@@ -166,11 +178,13 @@ impl Inbox {
             bytes - placed - padded
         } else {
             let mut buffers = [IoSliceMut::new(space.get_mut(..window).unwrap_or_default())];
-            let Some(bytes) = read_some(socket, &mut buffers)? else { return Ok(None) };
+            let Some(bytes) = read_some(socket, &mut buffers, &mut self.memory)? else { return Ok(None) };
             self.total_read += bytes as u64;
             bytes
         };
-        Ok(Some((bytes, window)))
+        // Memory ends a read, whatever is behind it.
+        let is_short = self.memory.as_ref().is_some_and(|memory| memory.len() > waiting);
+        Ok(Some((bytes, if is_short { bytes } else { window })))
     }
 
     /// Goes through the frames in `out[start..end]`; gives where the whole ones for JavaScript end.
@@ -185,6 +199,9 @@ impl Inbox {
                 let Some(body) = rest.get(codec::frame_len(0)..) else { break };
                 let extension_len = usize::from(header.ext_len);
                 let Some((extension, body)) = body.split_at_checked(extension_len) else { break };
+                if is_further_piece(header.kind) && header.flags & flags::MEMORY != 0 {
+                    self.borrow_memory(&header)?;
+                }
                 self.begin_piece(&header, extension);
                 let there = body.len().min(header.payload_len());
                 self.assemblies.append(&header, body.get(..there).unwrap_or_default());
@@ -225,6 +242,13 @@ impl Inbox {
                 Ok(false)
             }
             Kind::Pong => Ok(false),
+            Kind::Returned => {
+                self.returned.push(header.callback);
+                if header.callback == 0 && self.memory.is_some() {
+                    self.replies.extend_from_slice(&returned(0));
+                }
+                Ok(false)
+            }
             Kind::Refused => {
                 if let Ok(refused) = control::parse::<control::Refused>(body) {
                     let code = ErrorCode::from_u32(refused.code).unwrap_or(ErrorCode::ConnectionLost);
@@ -277,6 +301,17 @@ impl Inbox {
             },
             _ => Err(DecodeError::UnknownKind(header.kind as u8)),
         }
+    }
+
+    /// Takes the payload that a part stands for.
+    fn borrow_memory(&mut self, header: &Header) -> Result<(), DecodeError> {
+        let missing = || DecodeError::MissingMemory(header.kind);
+        let arrived = self.memory.as_mut().and_then(VecDeque::pop_front).filter(|_| header.payload_len() == 0);
+        let memory = Memory::received(arrived.ok_or_else(missing)?).map_err(|_| missing())?;
+        if let Some(number) = self.assemblies.lend(header, memory, header.callback) {
+            self.replies.extend_from_slice(&returned(number));
+        }
+        Ok(())
     }
 
     fn begin_piece(&mut self, header: &Header, extension: &[u8]) {
@@ -349,8 +384,16 @@ impl Inbox {
 }
 
 /// `None` when nothing is there now.
-fn read_some(socket: &Socket, buffers: &mut [IoSliceMut<'_>]) -> io::Result<Option<usize>> {
-    match socket.try_read(buffers) {
+fn read_some(
+    socket: &Socket,
+    buffers: &mut [IoSliceMut<'_>],
+    memory: &mut Option<VecDeque<OwnedFd>>,
+) -> io::Result<Option<usize>> {
+    let read = match memory {
+        Some(arrived) => socket.try_read_memory(buffers, arrived),
+        None => socket.try_read(buffers),
+    };
+    match read {
         Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the controller closed it")),
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -390,6 +433,11 @@ fn refuse_response(header: &Header, code: ErrorCode) -> Header {
 /// As [`refuse_response`], for items.
 fn refused_items(header: &Header, code: ErrorCode) -> Header {
     Header { callback: code as u32, flags: flags::REFUSED, ..*header }
+}
+
+/// Tells that memory of this number may be used again.
+pub(super) fn returned(number: u32) -> [u8; HEADER_BYTES] {
+    Header { callback: number, ..Header::new(Kind::Returned) }.encode()
 }
 
 /// Bytes read beside a piece that is read into its place: enough for small frames that pass.

@@ -4,10 +4,11 @@
 //! heartbeat, and reads in its place while JavaScript is busy. Each half has its lock; a thread that
 //! needs both takes the inbox first.
 
-use crate::node::assembly::Limits;
-use crate::node::inbox::{Inbox, PUMP_BYTES, Pumped};
+use crate::node::assembly::{Limits, Ready};
+use crate::node::borrowed::{Big, Borrowed};
+use crate::node::inbox::{Inbox, PUMP_BYTES, Pumped, returned};
 use crate::node::outbox::{Outbox, Pressed};
-use crate::node::spares::{Payload, Spares};
+use crate::node::spares::Spares;
 use crate::socket::Socket;
 use daffi_protocol::{ErrorCode, Header};
 use parking_lot::Mutex;
@@ -45,6 +46,16 @@ struct Receiving {
     sealed: bool,
 }
 
+/// What a connection begins to read with.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Bytes that were read behind the handshake.
+    pub leftover: Vec<u8>,
+    pub limits: Limits,
+    /// It told the controller that it takes memory.
+    pub takes_memory: bool,
+}
+
 /// What a drain gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
@@ -55,13 +66,14 @@ pub struct Drained {
 }
 
 impl Line {
-    pub(super) fn new(socket: Socket, leftover: Vec<u8>, limits: Limits, soft: usize, wake: Arc<Notify>) -> Self {
+    pub(super) fn new(socket: Socket, reading: Reading, soft: usize, wake: Arc<Notify>) -> Self {
+        let Reading { leftover, limits, takes_memory } = reading;
         let spares = Arc::<Spares>::default();
         Self {
             socket: Arc::new(socket),
             outbox: Mutex::new(Outbox::new(soft, Arc::clone(&spares))),
             inbox: Mutex::new(Receiving {
-                inbox: Inbox::new(limits, leftover, Arc::clone(&spares)),
+                inbox: Inbox::new(limits, leftover, Arc::clone(&spares), takes_memory),
                 stash: VecDeque::new(),
                 stashed_bytes: 0,
                 sealed: false,
@@ -233,8 +245,18 @@ impl Line {
     }
 
     /// The payload of a frame flagged BIG, once.
-    pub(super) fn take_big(&self, token: u32) -> Option<Payload> {
-        self.inbox.lock().inbox.take_big(token)
+    pub(super) fn take_big(self: &Arc<Self>, token: u32) -> Option<Big> {
+        Some(match self.inbox.lock().inbox.take_big(token)? {
+            Ready::Read(payload) => Big::Read(payload),
+            Ready::Lent(lent) => Big::Borrowed(Borrowed { lent, line: Arc::clone(self) }),
+        })
+    }
+
+    /// Lets the owner of memory use it again.
+    pub(super) fn give_back(&self, number: u32) {
+        if !self.has_ended() {
+            self.send(&returned(number));
+        }
     }
 
     /// What it keeps for JavaScript: stashed batches and big payloads, and their bytes.
@@ -260,6 +282,10 @@ impl Line {
     }
 
     fn reply(&self, receiving: &mut Receiving) {
+        if !receiving.inbox.returned.is_empty() {
+            let mut outbox = self.outbox.lock();
+            receiving.inbox.returned.drain(..).for_each(|number| outbox.take_back(number));
+        }
         if !receiving.inbox.replies.is_empty() {
             self.send(&receiving.inbox.replies);
             receiving.inbox.replies.clear();
@@ -283,15 +309,16 @@ mod tests {
     use crate::node::inbox::BESIDE_BYTES;
     use crate::transport::Stream;
     use daffi_protocol::limits::HEADER_BYTES;
-    use daffi_protocol::{Kind, flags};
+    use daffi_protocol::{Kind, extension, flags};
 
     const LIMITS: Limits = Limits { max_payload: 8 << 20, max_assembling: 64 << 20 };
     const PAYLOAD_BYTES: usize = 6 << 20;
 
     /// A line with its outbox at the far end: what is sent there arrives here.
-    fn pair() -> (Line, Socket, Outbox) {
+    fn pair() -> (Arc<Line>, Socket, Outbox) {
         let (near, far) = Stream::pair().unwrap();
-        let line = Line::new(Socket::new(near), Vec::new(), LIMITS, 1 << 20, Arc::default());
+        let reading = Reading { leftover: Vec::new(), limits: LIMITS, takes_memory: false };
+        let line = Arc::new(Line::new(Socket::new(near), reading, 1 << 20, Arc::default()));
         (line, Socket::new(far), Outbox::new(1 << 20, Arc::default()))
     }
 
@@ -326,7 +353,7 @@ mod tests {
         let header = Header::decode(&out[..drained.bytes]).unwrap().unwrap();
         assert_eq!((header.slot, header.flags & flags::BIG != 0, header.frame_len()), (1, true, drained.bytes));
         let token = &out[HEADER_BYTES + usize::from(header.ext_len)..][..4];
-        assert_eq!(*line.take_big(u32::from_le_bytes(token.try_into().unwrap())).unwrap(), payload);
+        assert_eq!(line.take_big(u32::from_le_bytes(token.try_into().unwrap())).unwrap().to_vec(), payload);
     }
 
     #[test]
@@ -342,6 +369,36 @@ mod tests {
         let drained = line.drain(&mut out, false);
         assert_eq!(Header::decode(&out[..drained.bytes]).unwrap().unwrap().slot, 2);
         assert!(!line.read_pieces(&mut beside), "the rest of the large one is still to come");
+    }
+
+    #[test]
+    fn memory_is_given_back_when_its_payload_is_dropped_and_lent_when_the_controller_takes_some() {
+        let (near, far) = Stream::pair().unwrap();
+        let reading = Reading { leftover: returned(0).to_vec(), limits: LIMITS, takes_memory: true };
+        let line = Arc::new(Line::new(Socket::new(near), reading, 1 << 20, Arc::default()));
+        let (far, mut outbox, mut out) = (Socket::new(far), Outbox::new(1 << 20, Arc::default()), vec![0; PUMP_BYTES]);
+        outbox.take_back(0);
+        let heard = |expected: Header| {
+            let mut frame = [0; HEADER_BYTES];
+            assert_eq!(far.try_read(&mut [std::io::IoSliceMut::new(&mut frame)]).unwrap(), HEADER_BYTES);
+            assert_eq!(Header::decode(&frame).unwrap(), Some(expected));
+        };
+        assert_eq!(line.drain(&mut out, true).bytes, 0);
+        heard(Header::new(Kind::Returned));
+        let extension = extension::entry(extension::TAG_ATTACHMENTS, 1, &[(8 << 20) - 8]);
+        let header = Header { flags: flags::ATTACHED, ..request(1) };
+        let payload = [&[0xc0, 0, 0, 0, 0, 0, 0, 0], &binary((8 << 20) - 8)[..]].concat();
+        outbox.send_big(&far, header, &extension, &[&payload]).unwrap();
+        let drained = line.drain(&mut out, true);
+        let token = u32::from_le_bytes(out[drained.bytes - 8..drained.bytes - 4].try_into().unwrap());
+        assert_eq!(line.held(), (1, payload.len() as u64));
+        let big = line.take_big(token).unwrap();
+        assert_eq!((line.held(), big.to_vec() == payload), ((0, 0), true));
+        drop(big);
+        heard(Header { callback: 1, ..Header::new(Kind::Returned) });
+        line.send_big(request(2), &[], &[&binary(PAYLOAD_BYTES)]);
+        assert!(!line.has_unsent());
+        assert_eq!(line.outbox.lock().lent(), (1, 1));
     }
 
     #[test]

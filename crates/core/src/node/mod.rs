@@ -1,15 +1,18 @@
 //! A node: one named connection to a controller that is made again when it breaks.
 
 mod assembly;
+mod borrowed;
 pub mod event;
 #[cfg(test)]
 mod flow_tests;
 mod guard;
 mod inbox;
+mod lender;
 mod line;
 mod outbox;
 mod spares;
 
+pub use borrowed::{Big, Borrowed};
 pub use inbox::{BESIDE_BYTES, PUMP_BYTES};
 pub use line::{Drained, Line};
 pub use spares::Payload;
@@ -219,7 +222,7 @@ impl Node {
 
     /// The payload behind a token, once.
     #[must_use]
-    pub fn take_big(&self, token: u32) -> Option<Payload> {
+    pub fn take_big(&self, token: u32) -> Option<Big> {
         self.shared.lines.lock().iter().find_map(|line| line.take_big(token))
     }
 

@@ -7,9 +7,10 @@
 //! there is room again; at most one submission goes beyond. A full lane of big payloads holds back no small
 //! frame.
 
+use crate::node::lender::Lender;
 use crate::node::spares::Spares;
 use crate::socket::Socket;
-use daffi_protocol::limits::{FRAGMENT_BYTES, MAX_EXTENSION_BYTES};
+use daffi_protocol::limits::{FRAGMENT_BYTES, MAX_EXTENSION_BYTES, MEMORY_PAYLOAD_BYTES};
 use daffi_protocol::{Header, codec, extension, flags};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -28,6 +29,8 @@ pub struct Outbox {
     fragment: Option<Fragment>,
     /// Bytes of the payloads in `bigs`, but for fragments that the socket took.
     big_bytes: usize,
+    /// Memory for payloads that need not go through the socket; `None` unless the controller takes some.
+    lender: Option<Lender>,
     /// Where the memory of payloads that have to wait comes from, and goes.
     spares: Arc<Spares>,
     /// Above this many queued bytes in a lane the caller should hold back.
@@ -98,6 +101,7 @@ impl Outbox {
             bigs: VecDeque::new(),
             fragment: None,
             big_bytes: 0,
+            lender: None,
             spares,
             soft,
             pressed: Pressed::default(),
@@ -127,6 +131,27 @@ impl Outbox {
         self.total_sent
     }
 
+    /// Memory of this number is back; 0 says that the controller takes some from now on.
+    pub fn take_back(&mut self, number: u32) {
+        match &mut self.lender {
+            Some(lender) => lender.take_back(number),
+            None => self.lender = Some(Lender::default()),
+        }
+    }
+
+    /// Loans, and pieces of memory in all.
+    #[cfg(test)]
+    pub fn lent(&self) -> (usize, usize) {
+        self.lender.as_ref().map_or((0, 0), Lender::counts)
+    }
+
+    /// Lets go of memory that nobody has needed since the last time.
+    pub fn let_go(&mut self) {
+        if let Some(lender) = &mut self.lender {
+            lender.let_go();
+        }
+    }
+
     /// Sends whole frames; what the socket does not take now is copied and queued.
     ///
     /// # Errors
@@ -149,8 +174,8 @@ impl Outbox {
 
     /// Sends one payload, given in `pieces` that lie one behind the other, in fragments of `header`.
     ///
-    /// `extension` is what the first fragment carries besides the total. What the socket does not
-    /// take now is copied once.
+    /// `extension` is what the first fragment carries besides the total. Where the controller takes memory and nothing
+    /// waits, it goes as that; else what the socket does not take now is copied once.
     ///
     /// # Errors
     ///
@@ -162,6 +187,9 @@ impl Outbox {
         let mut plan = Plan { header, extension: first, total, next: 0, is_announced: false };
         let mut begun = None;
         if self.is_idle() {
+            if self.send_memory(socket, plan.clone(), pieces) {
+                return Ok(());
+            }
             while let Some(mut fragment) = plan.take_fragment() {
                 if !fragment.write(socket, pieces, 0, &mut self.total_sent)? {
                     begun = Some(fragment);
@@ -187,6 +215,24 @@ impl Outbox {
         }
         self.pressed.big |= self.big_bytes > self.soft;
         Ok(())
+    }
+
+    /// Sends a payload as memory; false when it must go in pieces, which is always a way.
+    fn send_memory(&mut self, socket: &Socket, mut plan: Plan, pieces: &[&[u8]]) -> bool {
+        let Some(lender) = self.lender.as_mut().filter(|_| plan.total as u64 >= MEMORY_PAYLOAD_BYTES) else {
+            return false;
+        };
+        let Some(loan) = lender.lend(pieces, plan.total as u64) else { return false };
+        let mut frames = plan.announce();
+        frames.extend_from_slice(&plan.memory_part(loan.number));
+        let Ok(sent) = socket.try_write_memory(&frames, &loan.memory) else {
+            lender.keep(loan);
+            return false;
+        };
+        lender.sent(loan);
+        self.total_sent += sent as u64;
+        self.small.extend_from_slice(frames.get(sent..).unwrap_or_default());
+        true
     }
 
     /// Writes what is queued until the socket takes no more, or about [`FLUSH_BYTES`] were taken: the
@@ -286,6 +332,14 @@ impl Plan {
             ..self.header
         };
         header.frame(&self.extension)
+    }
+
+    /// The one part of a payload that goes as memory of this number.
+    fn memory_part(&self, number: u32) -> Vec<u8> {
+        let entry = extension::entry(extension::TAG_TOTAL, 0, &[self.total as u64]);
+        let ext_len = u16::try_from(entry.len()).unwrap_or(u16::MAX);
+        let flags = flags::LAST | flags::MEMORY;
+        Header { kind: self.header.kind.part(), flags, ext_len, callback: number, ..self.header }.frame(&entry)
     }
 
     fn take_fragment(&mut self) -> Option<Fragment> {

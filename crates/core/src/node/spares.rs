@@ -135,7 +135,7 @@ impl Drop for Payload {
 /// Smaller ones the allocator has at hand by itself.
 const LEAST_BYTES: usize = 64 * 1024;
 /// Kept at most: what V8 lets gather before it collects.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+const MOST_BYTES: usize = 80 * 1024 * 1024;
 /// Kept at most, whatever their size: all are looked at to find one.
 const MOST_BUFFERS: usize = 256;
 

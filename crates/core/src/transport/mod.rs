@@ -10,16 +10,18 @@ mod unix;
 pub use tls::Tls;
 
 use crate::error::CoreError;
+use crate::memory::{self, Memory};
 use crate::socket::Socket;
 use crate::tls::{ClientTls, ServerTls, Session};
 use bytes::BufMut;
 use daffi_protocol::ErrorCode;
 use socket2::SockRef;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::{pending, poll_fn};
-use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
@@ -230,6 +232,27 @@ impl Stream {
         either!(self, stream => stream.try_read(into), tls => tls.try_read(into))
     }
 
+    /// As [`Stream::try_read`]; memory that came along over a UNIX socket goes behind `arrived`.
+    ///
+    /// # Errors
+    ///
+    /// As [`memory::receive`].
+    pub fn try_read_memory(&self, into: &mut [u8], arrived: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+        let Self::Unix(stream) = self else { return self.try_read(into) };
+        let mut buffers = [IoSliceMut::new(into)];
+        stream.try_io(Interest::READABLE, || memory::receive(stream.as_fd(), &mut buffers, arrived))
+    }
+
+    /// Writes what fits of `frames` to a UNIX socket, with `memory`.
+    ///
+    /// # Errors
+    ///
+    /// As [`memory::send`]; nothing has gone then.
+    pub fn try_write_memory(&self, frames: &[u8], memory: &Memory) -> io::Result<usize> {
+        let Self::Unix(stream) = self else { return Err(io::ErrorKind::Unsupported.into()) };
+        stream.try_io(Interest::WRITABLE, || memory::send(stream.as_fd(), frames, memory))
+    }
+
     /// Appends what is there to `into`, at most as much as it has room for.
     ///
     /// # Errors
@@ -343,6 +366,13 @@ impl Stream {
             Self::Tcp(_) | Self::Tls(_) => Ok(None),
             Self::Unix(stream) => Ok(Some(stream.peer_cred()?.uid())),
         }
+    }
+
+    /// The process at the other end as the kernel tells it, where that is known.
+    #[must_use]
+    pub fn peer_pid(&self) -> Option<u32> {
+        let Self::Unix(stream) = self else { return None };
+        stream.peer_cred().ok()?.pid().and_then(|pid| u32::try_from(pid).ok())
     }
 
     /// The address at the other end, `None` over a UNIX socket.

@@ -9,12 +9,15 @@ use daffi_core::auth::{Secret, load_cookie};
 use daffi_core::controller::{Controller, ControllerOptions, ControllerStats};
 use daffi_core::error::CoreError;
 use daffi_core::handshake::{self, ClientCredentials};
+use daffi_core::memory::Memory;
 use daffi_core::tls::{ClientTls, ServerTls};
 use daffi_core::transport::{self, Address, Stream};
 use daffi_protocol::control::{self, Register, RegistryChange, Welcome};
 use daffi_protocol::limits::HEADER_BYTES;
-use daffi_protocol::{ErrorCode, Header, Kind};
-use std::collections::{BTreeMap, BTreeSet};
+use daffi_protocol::{ErrorCode, Header, Kind, flags};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,7 +58,16 @@ enum Transport {
 
 /// Runs `test` with a fresh controller over TCP, over TCP with TLS, and over a UNIX socket.
 pub fn on_each(options: ControllerOptions, test: impl AsyncFn(World)) {
-    for transport in [Transport::Tcp, Transport::Tls, Transport::Unix] {
+    on(&[Transport::Tcp, Transport::Tls, Transport::Unix], options, test);
+}
+
+/// Runs `test` with a fresh controller over a UNIX socket.
+pub fn on_unix(options: ControllerOptions, test: impl AsyncFn(World)) {
+    on(&[Transport::Unix], options, test);
+}
+
+fn on(transports: &[Transport], options: ControllerOptions, test: impl AsyncFn(World)) {
+    for &transport in transports {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let options = options.clone();
         let has_token = options.token.is_some();
@@ -105,6 +117,13 @@ impl World {
         Node::shake(self.try_raw().await?, name, instance, self.secret.clone()).await
     }
 
+    /// A node that can take payloads as memory.
+    pub async fn node_with_memory(&self, name: &str) -> Node {
+        let secret = self.secret.clone();
+        let credentials = ClientCredentials { name: name.into(), instance: [0; 16], secret, memory: true };
+        Node::shake_with(self.raw().await, credentials).await.unwrap()
+    }
+
     pub async fn node(&self, name: &str) -> Node {
         self.try_node(name, 0).await.unwrap()
     }
@@ -131,12 +150,18 @@ pub struct Node {
     pub nodes: BTreeMap<u32, String>,
     pub names: BTreeMap<String, u32>,
     pub exposes: BTreeSet<(u32, u32)>,
+    /// Descriptors that came along, oldest first.
+    memory: VecDeque<OwnedFd>,
     buffer: Vec<u8>,
 }
 
 impl Node {
     pub async fn shake(stream: Stream, name: &str, instance: u8, secret: Secret) -> Result<Self, CoreError> {
-        let credentials = ClientCredentials { name: name.into(), instance: [instance; 16], secret };
+        let credentials = ClientCredentials { name: name.into(), instance: [instance; 16], secret, memory: false };
+        Self::shake_with(stream, credentials).await
+    }
+
+    pub async fn shake_with(stream: Stream, credentials: ClientCredentials) -> Result<Self, CoreError> {
         let (welcome, _, buffer) = handshake::client(&stream, credentials, LIMIT).await?;
         let mut node = Self {
             stream,
@@ -145,6 +170,7 @@ impl Node {
             nodes: BTreeMap::new(),
             names: BTreeMap::new(),
             exposes: BTreeSet::new(),
+            memory: VecDeque::new(),
             buffer,
         };
         node.learn(welcome.registry);
@@ -182,6 +208,19 @@ impl Node {
         }
     }
 
+    /// The next frames must announce a payload and stand for it: these, and its memory.
+    pub async fn next_memory(&mut self) -> (Header, Header, Memory) {
+        let (first, _) = self.next().await;
+        let (part, _) = self.next().await;
+        assert_eq!((first.flags & flags::FRAGMENTED, part.flags & flags::MEMORY), (flags::FRAGMENTED, flags::MEMORY));
+        (first, part, self.memory())
+    }
+
+    /// The memory of the part that came last.
+    pub fn memory(&mut self) -> Memory {
+        Memory::received(self.memory.pop_front().unwrap()).unwrap()
+    }
+
     pub async fn next(&mut self) -> (Header, Vec<u8>) {
         self.try_next().await.expect("the controller closed the connection")
     }
@@ -197,7 +236,12 @@ impl Node {
                 return Some((header, frame[HEADER_BYTES..HEADER_BYTES + header.body_len as usize].to_vec()));
             }
             let mut chunk = [0; 65536];
-            let read = self.stream.read(&mut chunk).await.unwrap_or(0);
+            let read = loop {
+                match self.stream.try_read_memory(&mut chunk, &mut self.memory) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.readable().await.unwrap(),
+                    read => break read.unwrap_or(0),
+                }
+            };
             if read == 0 {
                 return None;
             }
@@ -248,4 +292,16 @@ impl Node {
         assert_eq!(header.kind, Kind::Response);
         (header.slot, ErrorCode::from_u32(header.callback))
     }
+}
+
+/// Sends `frame` along with a descriptor, whatever that is of.
+pub fn send_descriptor(stream: &Stream, frame: &[u8], descriptor: &OwnedFd) {
+    use rustix::fd::AsFd;
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let Stream::Unix(stream) = stream else { unreachable!() };
+    let descriptors = [descriptor.as_fd()];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(stream, &[io::IoSlice::new(frame)], &mut ancillary, SendFlags::NOSIGNAL).unwrap();
 }
