@@ -5,7 +5,7 @@
 //! the payload out before looking at it. So nobody has to believe that it stays as it is, and no page of it is mapped
 //! whose absence could end a process. Used again, both copies cost less than one through a socket.
 
-use daffi_protocol::limits::MEMORY_START;
+use daffi_protocol::limits::{MAX_LOANS, MEMORY_START};
 use rustix::cmsg_space;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::retry_on_intr;
@@ -99,8 +99,8 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], memory: &Memory) -> io::Result
 ///
 /// # Errors
 ///
-/// `WouldBlock` when nothing is there. Another when the connection is broken, or a descriptor could not be taken: which
-/// of them is not known, so nothing that comes behind it can be told apart.
+/// `WouldBlock` when nothing is there. Another when the connection is broken, more descriptors wait for their frames than
+/// may be lent, or one could not be taken: which of them is not known, so nothing that comes behind it can be told apart.
 pub fn receive(
     socket: BorrowedFd<'_>,
     buffers: &mut [IoSliceMut<'_>],
@@ -117,6 +117,9 @@ pub fn receive(
     }
     if received.flags.contains(ReturnFlags::CTRUNC) {
         return Err(io::Error::other("a descriptor could not be taken: this process may have as many as it may have"));
+    }
+    if arrived.len() > MAX_LOANS {
+        return Err(io::Error::other("descriptors came that belong to nothing"));
     }
     Ok(received.bytes)
 }

@@ -194,6 +194,15 @@ fn who_breaks_the_rules_of_memory_is_closed_and_nobody_else() {
             let refused: daffi_protocol::control::Refused = daffi_protocol::control::parse(&body).unwrap();
             assert_eq!(refused.code, ErrorCode::Protocol as u32, "{what}: {}", refused.message);
         }
+        // Descriptors that come along with what needs none.
+        let mut guilty = node(&world, "generous", false).await;
+        let ping = Header::new(Kind::Ping).encode();
+        let memory = Memory::create().unwrap();
+        for _ in 0..=MAX_LOANS {
+            let sent = guilty.stream.try_write_memory(&ping, &memory);
+            assert!(sent.is_ok_and(|sent| sent == ping.len()));
+        }
+        while guilty.try_next().await.is_some() {}
         // More than it may, of which nothing is read.
         let mut guilty = node(&world, "greedy", false).await;
         let request = guilty.request(1, "f", 1).await;
