@@ -1,7 +1,7 @@
 //! A connected, non-blocking stream socket that two threads use without a runtime: the JavaScript
 //! thread and the guard of its link.
 
-use crate::memory::{self, Memory};
+use crate::memory::{self, Arrived, Memory};
 use crate::tls::Session;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -49,7 +49,7 @@ impl Socket {
     pub fn try_read_memory(
         &self,
         buffers: &mut [IoSliceMut<'_>],
-        arrived: &mut VecDeque<OwnedFd>,
+        arrived: &mut VecDeque<Arrived>,
     ) -> io::Result<usize> {
         memory::receive(self.fd.as_fd(), buffers, arrived)
     }

@@ -11,7 +11,8 @@ use daffi_core::memory::Memory;
 use daffi_core::transport::Address;
 use daffi_protocol::limits::MAX_LOANS;
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
-use std::os::fd::OwnedFd;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use support::{Node, World, on_each, on_unix};
 
@@ -155,6 +156,56 @@ fn memory_that_nobody_reads_is_back_when_its_reader_is_gone_or_nobody_wants_it()
 }
 
 #[test]
+fn a_payload_whose_descriptor_cannot_be_taken_ends_its_call_and_no_other() {
+    on_unix(ControllerOptions::default(), async |world: World| {
+        let mut callee = node(&world, "callee", true).await;
+        callee.register(&["f"]).await;
+        let mut caller = node(&world, "caller", true).await;
+        let request = caller.request(1, "f", 1).await;
+        // There is room for so many in what is asked for one: the next is lost as when there are none left.
+        let room = (rustix::cmsg_space!(ScmRights(1)) - 16) / 4;
+        let lost = u32::try_from(room).unwrap() + 1;
+        let memory = Memory::create().unwrap();
+        memory.fill(&[&payload(1)]).unwrap();
+        let descriptor = memory.as_fd().try_clone_to_owned().unwrap();
+        let asked: Vec<u8> = (1..=lost).flat_map(|slot| frames(Header { slot, ..request }, slot, BYTES)).collect();
+        support::send_descriptors(&caller.stream, &asked, &descriptor, room + 1);
+        let mut seen = BTreeMap::new();
+        while seen.values().sum::<u32>() < 2 * lost {
+            let (header, _) = callee.next().await;
+            *seen.entry(header.kind as u8).or_insert(0) += 1;
+            if header.kind == Kind::RequestPart {
+                callee.memory();
+                callee.send(Header { callback: header.callback, ..Header::new(Kind::Returned) }, &[]).await;
+            }
+        }
+        let expected = [(Kind::Request, lost), (Kind::Cancel, 1), (Kind::RequestPart, lost - 1)];
+        assert_eq!(seen, expected.map(|(kind, times)| (kind as u8, times)).into());
+        let mut told = Vec::new();
+        for _ in 0..=lost {
+            let (header, _) = caller.next().await;
+            told.push((header.kind as u8, header.slot, header.callback));
+        }
+        told.sort_unstable();
+        assert_eq!(told.pop(), Some((Kind::Response as u8, lost, ErrorCode::Overloaded as u32)));
+        assert_eq!(told, (1..=lost).map(|number| (Kind::Returned as u8, 0, number)).collect::<Vec<_>>());
+        // An answer, too.
+        let ask = caller.request(900, "f", 1).await;
+        caller.send(ask, &[]).await;
+        let (asked, _) = callee.next().await;
+        let answer = Header { kind: Kind::Response, callback: 0, node: 0, flags: 0, ..asked };
+        let mut answers: Vec<u8> =
+            (1..lost).flat_map(|number| frames(Header { slot: 999, ..answer }, number, BYTES)).collect();
+        answers.extend(frames(answer, lost, BYTES));
+        support::send_descriptors(&callee.stream, &answers, &descriptor, room + 1);
+        let (first, _) = caller.next().await;
+        assert_eq!((first.kind, first.slot, first.flags), (Kind::Response, 900, flags::FRAGMENTED));
+        assert_eq!(caller.outcome().await, (900, Some(ErrorCode::Overloaded)));
+        world.until(|stats| stats.calls_in_flight == u64::from(lost)).await;
+    });
+}
+
+#[test]
 fn who_breaks_the_rules_of_memory_is_closed_and_nobody_else() {
     on_unix(ControllerOptions::default(), async |world: World| {
         let mut innocent = node(&world, "innocent", true).await;
@@ -176,7 +227,7 @@ fn who_breaks_the_rules_of_memory_is_closed_and_nobody_else() {
             }),
             ("what is no memory", |node, part| {
                 let file: OwnedFd = std::fs::File::open("/proc/self/exe").unwrap().into();
-                support::send_descriptor(&node.stream, &part.frame(&[]), &file);
+                support::send_descriptors(&node.stream, &part.frame(&[]), &file, 1);
             }),
             ("memory back that it has not got", |node, _| {
                 let frame = Header { callback: 5, ..Header::new(Kind::Returned) }.encode();

@@ -4,13 +4,13 @@
 //! headers, one write a destination. Nothing is allocated a frame, no payload is looked at.
 
 use super::hub::Hub;
-use super::memory::Passing;
+use super::memory::{self, Passing};
 use super::peer::Peer;
 use super::registry::split;
 use super::router::{Route, Router};
 use crate::error::CoreError;
 use crate::handshake::{self, decode_error};
-use crate::memory::Memory;
+use crate::memory::{Arrived, Memory};
 use crate::panics::{self, Place};
 use crate::runtime;
 use bytes::BufMut;
@@ -21,7 +21,6 @@ use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 /// Reads from a welcomed node until it is gone.
@@ -119,7 +118,7 @@ struct Input {
     /// Bytes of that frame; 0 when there is none.
     large_len: usize,
     /// Memory that came along, and whose frames come next.
-    memory: VecDeque<OwnedFd>,
+    memory: VecDeque<Arrived>,
     blocked: Vec<Full>,
 }
 
@@ -235,7 +234,7 @@ struct Batch {
 
 impl Batch {
     /// Routes every whole frame of `bytes`, rewriting headers in place.
-    fn walk(hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &mut [u8], memory: &mut VecDeque<OwnedFd>) -> Self {
+    fn walk(hub: &Rc<Hub>, peer: &Rc<Peer>, bytes: &mut [u8], memory: &mut VecDeque<Arrived>) -> Self {
         let (touched, answers) = hub.lists.take();
         let mut batch = Self { walked: 0, touched, answers, has_pieces: false, passing: Vec::new(), violation: None };
         loop {
@@ -265,7 +264,7 @@ impl Batch {
         hub: &Rc<Hub>,
         peer: &Rc<Peer>,
         bytes: &mut [u8],
-        memory: &mut VecDeque<OwnedFd>,
+        memory: &mut VecDeque<Arrived>,
     ) -> Result<Walk, CoreError> {
         let mut router = hub.router.borrow_mut();
         router.begin_batch();
@@ -317,13 +316,22 @@ impl Batch {
                 continue;
             }
             let sent = header;
+            let mut lent = None;
+            if is_memory(header) {
+                lent = take_memory(peer, header, memory)?;
+                if lent.is_none() {
+                    is_adjacent = false;
+                    self.lose_memory(hub, &mut router, &peers, peer, header);
+                    continue;
+                }
+            }
             let is_over_limit = header.flags & flags::FRAGMENTED != 0 && is_over(hub, header, frame);
             self.has_pieces |= length > PIECE_BYTES;
             let route = match (is_over_limit, header.kind) {
                 (true, Kind::Request | Kind::Transfer) if header.flags & flags::NO_REPLY != 0 => Route::Drop,
                 (true, Kind::Request | Kind::Transfer) => Route::Answer(ErrorCode::PayloadTooLarge),
                 (true, Kind::Response) => {
-                    end_call(hub, &mut router, &peers, peer, header);
+                    end_call(hub, &mut router, &peers, peer, header, ErrorCode::PayloadTooLarge);
                     Route::Drop
                 }
                 (true, Kind::CallerItems) => {
@@ -333,7 +341,7 @@ impl Batch {
                     Route::Answer(ErrorCode::PayloadTooLarge)
                 }
                 (true, Kind::CalleeItems) => {
-                    if let Some(caller) = end_call(hub, &mut router, &peers, peer, header) {
+                    if let Some(caller) = end_call(hub, &mut router, &peers, peer, header, ErrorCode::PayloadTooLarge) {
                         hub.answer_later(peer.index, cancel_frame(caller, header.slot, header.generation));
                     }
                     Route::Drop
@@ -347,9 +355,8 @@ impl Batch {
                 }
                 route => route,
             };
-            if is_memory(header) {
+            if let Some(memory) = lent {
                 is_adjacent = false;
-                let memory = take_memory(peer, header, memory)?;
                 let bytes = total(header, frame).unwrap_or(0);
                 let target = if let Route::Forward(to) = route { peers.get(&to).cloned() } else { None };
                 let target = target.filter(|_| bytes <= hub.options.max_payload);
@@ -389,6 +396,28 @@ impl Batch {
                     return Err(CoreError::new(ErrorCode::Protocol, format!("The node sent {why}.")));
                 }
             }
+        }
+    }
+
+    /// Ends the call of a payload whose descriptor could not be taken.
+    fn lose_memory(
+        &mut self,
+        hub: &Rc<Hub>,
+        router: &mut Router,
+        peers: &FxHashMap<u32, Rc<Peer>>,
+        peer: &Peer,
+        header: Header,
+    ) {
+        tracing::warn!(node = peer.index, "no descriptor is left for a payload");
+        memory::give_back(hub, peer, header.callback);
+        if matches!(header.kind, Kind::RequestPart | Kind::CallerItemsPart) {
+            if let Some(orphan) = router.cancel(peer.index, header.slot, header.generation) {
+                hub.answer_later(orphan.callee, cancel_frame(peer.index, orphan.slot, orphan.generation));
+                let answer = error_frame(0, header.slot, header.generation, ErrorCode::Overloaded);
+                self.answers.extend_from_slice(&answer);
+            }
+        } else if let Some(caller) = end_call(hub, router, peers, peer, header, ErrorCode::Overloaded) {
+            hub.answer_later(peer.index, cancel_frame(caller, header.slot, header.generation));
         }
     }
 
@@ -482,11 +511,12 @@ const fn is_memory(header: Header) -> bool {
         && matches!(header.kind, RequestPart | ResponsePart | CallerItemsPart | CalleeItemsPart)
 }
 
-/// The memory of a part, which counts as lent by the node until it is given back.
-fn take_memory(peer: &Peer, header: Header, arrived: &mut VecDeque<OwnedFd>) -> Result<Memory, CoreError> {
+/// The memory of a part, which counts as lent by the node until it is given back. `None` when there was no descriptor left
+/// for it.
+fn take_memory(peer: &Peer, header: Header, arrived: &mut VecDeque<Arrived>) -> Result<Option<Memory>, CoreError> {
     let missing = || decode_error(DecodeError::MissingMemory(header.kind));
     let arrived = arrived.pop_front().filter(|_| header.payload_len() == 0).ok_or_else(missing)?;
-    let memory = Memory::received(arrived).map_err(|_| missing())?;
+    let memory = arrived.map(Memory::received).transpose().map_err(|_| missing())?;
     if !peer.loans.begin() {
         return Err(CoreError::new(ErrorCode::Protocol, "The node sent more memory than it may."));
     }
@@ -513,12 +543,13 @@ fn end_call(
     peers: &FxHashMap<u32, Rc<Peer>>,
     peer: &Peer,
     header: Header,
+    code: ErrorCode,
 ) -> Option<u32> {
     let lost = router.abandon(peer.index, header.slot, header.generation)?;
     if let Some(caller) = peers.get(&lost.caller) {
         hub.introduce(&mut router.registry, peer, caller);
     }
-    let frame = error_frame(peer.index, lost.slot, lost.generation, ErrorCode::PayloadTooLarge);
+    let frame = error_frame(peer.index, lost.slot, lost.generation, code);
     hub.answer_later(lost.caller, frame);
     Some(lost.caller)
 }

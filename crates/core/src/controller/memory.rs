@@ -148,7 +148,7 @@ impl Passing {
 }
 
 /// The owner of memory may use it again.
-fn give_back(hub: &Hub, owner: &Peer, number: u32) {
+pub(super) fn give_back(hub: &Hub, owner: &Peer, number: u32) {
     if !owner.is_gone.get() {
         owner.loans.from.set(owner.loans.from.get().saturating_sub(1));
         hub.answer_later(owner.index, Header { callback: number, ..Header::new(Kind::Returned) }.encode());

@@ -613,3 +613,20 @@ fn memory_that_is_shorter_than_announced_is_refused_or_read_as_zeros() {
     assert_eq!(pair.run(), []);
     assert_eq!(pair.returned(), [10]);
 }
+
+#[test]
+fn an_answer_that_ends_amid_its_pieces_leaves_nothing_behind() {
+    let mut pair = Pair::new();
+    let response = Header { callback: 0, kind: Kind::Response, ..request(1) };
+    let total = extension::entry(extension::TAG_TOTAL, 0, &[8 << 20]);
+    for generation in 1..=20 {
+        let begun = Header { generation, flags: flags::FRAGMENTED, ext_len: 16, ..response };
+        pair.outbox.send(&pair.near, &begun.frame(&[&total[..], &[0xc6; 1000]].concat())).unwrap();
+        assert_eq!(pair.run(), []);
+        assert_eq!(pair.inbox.held(), (1, 8 << 20));
+        let lost = Header { generation, callback: ErrorCode::NodeLost as u32, ..response };
+        pair.outbox.send(&pair.near, &lost.frame(&[])).unwrap();
+        assert_eq!(pair.run().len(), 1);
+        assert_eq!(pair.inbox.held(), (0, 0));
+    }
+}

@@ -5,7 +5,7 @@
 //! into the buffer that JavaScript will own. Nothing is reserved on a peer's word beyond the limits
 //! of [`Limits`].
 
-use crate::memory::Memory;
+use crate::memory::{Arrived, Memory};
 use crate::node::assembly::{Assemblies, Completed, Limits, Ready};
 use crate::node::spares::Spares;
 use crate::socket::Socket;
@@ -13,7 +13,6 @@ use daffi_protocol::limits::HEADER_BYTES;
 use daffi_protocol::{DecodeError, ErrorCode, Header, Kind, codec, control, extension, flags, prescan};
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Bytes of the buffer to pump into: a carried frame and a good read always fit.
@@ -45,7 +44,7 @@ pub struct Inbox {
     /// Frames for the controller: pongs, refusals of payloads.
     pub replies: Vec<u8>,
     /// Memory that came along with what was read, and whose frames come next. `None` where none may come.
-    memory: Option<VecDeque<OwnedFd>>,
+    memory: Option<VecDeque<Arrived>>,
     /// Numbers of memory that the controller gave back; 0 says that it takes some.
     pub returned: Vec<u32>,
     /// Why the controller said it closes.
@@ -283,6 +282,8 @@ impl Inbox {
             Kind::Request | Kind::Response | Kind::Transfer => {
                 if header.kind == Kind::Response {
                     self.assemblies.drop_payload(Kind::CalleeItems, header);
+                    // Its callee was lost amid the pieces: this says so, and no more of them will come.
+                    self.assemblies.drop_payload(Kind::Response, header);
                 }
                 let (extension, payload) = body.split_at_checked(usize::from(header.ext_len)).unwrap_or((&[], body));
                 if is_sound(header, extension, payload) {
@@ -307,10 +308,12 @@ impl Inbox {
     fn borrow_memory(&mut self, header: &Header) -> Result<(), DecodeError> {
         let missing = || DecodeError::MissingMemory(header.kind);
         let arrived = self.memory.as_mut().and_then(VecDeque::pop_front).filter(|_| header.payload_len() == 0);
-        let memory = Memory::received(arrived.ok_or_else(missing)?).map_err(|_| missing())?;
-        if let Some(number) = self.assemblies.lend(header, memory, header.callback) {
-            self.replies.extend_from_slice(&returned(number));
-        }
+        let unneeded = match arrived.ok_or_else(missing)? {
+            Some(fd) => self.assemblies.lend(header, Memory::received(fd).map_err(|_| missing())?, header.callback),
+            // Its payload stays incomplete, and is refused.
+            None => Some(header.callback),
+        };
+        self.replies.extend(unneeded.iter().flat_map(|number| returned(*number)));
         Ok(())
     }
 
@@ -387,7 +390,7 @@ impl Inbox {
 fn read_some(
     socket: &Socket,
     buffers: &mut [IoSliceMut<'_>],
-    memory: &mut Option<VecDeque<OwnedFd>>,
+    memory: &mut Option<VecDeque<Arrived>>,
 ) -> io::Result<Option<usize>> {
     let read = match memory {
         Some(arrived) => socket.try_read_memory(buffers, arrived),

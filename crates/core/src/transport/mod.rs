@@ -10,7 +10,7 @@ mod unix;
 pub use tls::Tls;
 
 use crate::error::CoreError;
-use crate::memory::{self, Memory};
+use crate::memory::{self, Arrived, Memory};
 use crate::socket::Socket;
 use crate::tls::{ClientTls, ServerTls, Session};
 use bytes::BufMut;
@@ -237,7 +237,7 @@ impl Stream {
     /// # Errors
     ///
     /// As [`memory::receive`].
-    pub fn try_read_memory(&self, into: &mut [u8], arrived: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+    pub fn try_read_memory(&self, into: &mut [u8], arrived: &mut VecDeque<Arrived>) -> io::Result<usize> {
         let Self::Unix(stream) = self else { return self.try_read(into) };
         let mut buffers = [IoSliceMut::new(into)];
         stream.try_io(Interest::READABLE, || memory::receive(stream.as_fd(), &mut buffers, arrived))

@@ -9,7 +9,7 @@ use daffi_core::auth::{Secret, load_cookie};
 use daffi_core::controller::{Controller, ControllerOptions, ControllerStats};
 use daffi_core::error::CoreError;
 use daffi_core::handshake::{self, ClientCredentials};
-use daffi_core::memory::Memory;
+use daffi_core::memory::{Arrived, Memory};
 use daffi_core::tls::{ClientTls, ServerTls};
 use daffi_core::transport::{self, Address, Stream};
 use daffi_protocol::control::{self, Register, RegistryChange, Welcome};
@@ -151,7 +151,7 @@ pub struct Node {
     pub names: BTreeMap<String, u32>,
     pub exposes: BTreeSet<(u32, u32)>,
     /// Descriptors that came along, oldest first.
-    memory: VecDeque<OwnedFd>,
+    memory: VecDeque<Arrived>,
     buffer: Vec<u8>,
 }
 
@@ -218,7 +218,7 @@ impl Node {
 
     /// The memory of the part that came last.
     pub fn memory(&mut self) -> Memory {
-        Memory::received(self.memory.pop_front().unwrap()).unwrap()
+        Memory::received(self.memory.pop_front().unwrap().unwrap()).unwrap()
     }
 
     pub async fn next(&mut self) -> (Header, Vec<u8>) {
@@ -294,14 +294,14 @@ impl Node {
     }
 }
 
-/// Sends `frame` along with a descriptor, whatever that is of.
-pub fn send_descriptor(stream: &Stream, frame: &[u8], descriptor: &OwnedFd) {
+/// Sends `frames` along with the same descriptor so many times, whatever that is of.
+pub fn send_descriptors(stream: &Stream, frames: &[u8], descriptor: &OwnedFd, times: usize) {
     use rustix::fd::AsFd;
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     let Stream::Unix(stream) = stream else { unreachable!() };
-    let descriptors = [descriptor.as_fd()];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let descriptors = vec![descriptor.as_fd(); times];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(stream, &[io::IoSlice::new(frame)], &mut ancillary, SendFlags::NOSIGNAL).unwrap();
+    sendmsg(stream, &[io::IoSlice::new(frames)], &mut ancillary, SendFlags::NOSIGNAL).unwrap();
 }
