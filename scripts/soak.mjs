@@ -30,6 +30,9 @@ const RSS_PAUSE_MS = 150
 const NODE_ARGUMENTS = ['--expose-gc', '--max-semi-space-size=1']
 const MIB = 2 ** 20
 
+/** What comes and goes with the calls, and with the lines that are printed: no handles. */
+const PASSING = new Set(['Timeout', 'Immediate', 'WriteWrap'])
+
 /** Figures that hold from the end of the warm-up on (RELIABILITY L3): slopes of the long run, growth of the short one. */
 const LIMITS = { rssSlope: 0.5, heapSlope: 0.1, rssGrowth: 8 }
 
@@ -251,8 +254,7 @@ async function play(kind, options) {
       }
       // Only Linux tells.
       const entries = (folder) => (existsSync('/proc/self') ? readdirSync(`/proc/self/${folder}`).length : 0)
-      // Timers come and go with the calls.
-      const handles = process.getActiveResourcesInfo().filter((name) => name !== 'Timeout').length
+      const handles = process.getActiveResourcesInfo().filter((name) => !PASSING.has(name)).length
       return { rss, heap, fds: entries('fd'), threads: entries('task'), handles, stats: g.stats() }
     },
     breaking: () => load.breaking(),

@@ -171,6 +171,9 @@ impl Input {
         self.tail.clear();
         peer.is_heard.set(true);
         let bytes = scratch.get_mut(..held + read).unwrap_or_default();
+        if peer.loans.is_new() {
+            memory::begin(hub, peer);
+        }
         // Memory ends a read, whatever is behind it.
         let is_short = !self.memory.is_empty();
         let batch = Batch::walk(hub, peer, bytes, &mut self.memory);
@@ -288,7 +291,12 @@ impl Batch {
             }
             if header.kind == Kind::Returned {
                 is_adjacent = false;
-                if !peer.loans.end(hub, header.callback) {
+                let may = if header.callback == 0 {
+                    peer.loans.accept(memory.pop_front())
+                } else {
+                    peer.loans.end(hub, header.callback)
+                };
+                if !may {
                     return Err(CoreError::new(ErrorCode::Protocol, "The node gave back memory that it has not got."));
                 }
                 continue;

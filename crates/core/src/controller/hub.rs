@@ -4,7 +4,6 @@ use super::connection::{self, error_frame};
 use super::doorman::Doorman;
 use super::gather::Gatherer;
 use super::grants::{Grant, grant_for};
-use super::memory;
 use super::pace::Pace;
 use super::peer::Peer;
 use super::registry::Registry;
@@ -244,7 +243,7 @@ impl Hub {
             self.own_node.replace(Some((index, name)));
         }
         let proof = accepted.controller_proof.clone();
-        let peer = Peer::new(index, accepted, Rc::clone(stream));
+        let peer = Peer::new(index, accepted, is_local, Rc::clone(stream));
         self.peers.borrow_mut().insert(index, Rc::clone(&peer));
         let welcome = Welcome {
             proof,
@@ -259,7 +258,6 @@ impl Hub {
         };
         peer.send_owned(self, welcome_frame(&welcome, &told.first).unwrap_or_default());
         told.rest.iter().for_each(|frame| peer.send_shared(self, frame));
-        memory::begin(self, &peer, is_local);
         self.schedule_changes();
         Ok(peer)
     }

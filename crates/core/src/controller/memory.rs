@@ -6,7 +6,7 @@
 use super::connection::PIECES_SOFT_BYTES;
 use super::hub::Hub;
 use super::peer::Peer;
-use crate::memory::Memory;
+use crate::memory::{Arrived, Memory};
 use crate::panics;
 use crate::transport::Address;
 use daffi_protocol::limits::{FRAGMENT_BYTES, HEADER_BYTES, MAX_LOANS};
@@ -18,8 +18,12 @@ use std::rc::Rc;
 /// What is lent between a node and the controller.
 #[derive(Debug, Default)]
 pub(super) struct Loans {
+    /// Whether the node is to be asked has been decided.
+    has_begun: Cell<bool>,
     /// The node was told that it may send memory.
     may_come: Cell<bool>,
+    /// The node has said that it takes memory.
+    has_answered: Cell<bool>,
     /// The node takes memory.
     may_go: Cell<bool>,
     /// From the node, and not given back.
@@ -47,11 +51,20 @@ impl Loans {
         self.last_number.get()
     }
 
-    /// The node has read memory, or takes some from now on; false when it has not got that.
+    /// Whether nothing was decided yet.
+    pub fn is_new(&self) -> bool {
+        !self.has_begun.get()
+    }
+
+    /// The node takes memory, if its word for that came with some; false when it may not say so.
+    pub fn accept(&self, arrived: Option<Arrived>) -> bool {
+        let is_first = self.may_come.get() && !self.has_answered.replace(true);
+        self.may_go.set(is_first && arrived.flatten().is_some());
+        is_first
+    }
+
+    /// The node has read memory; false when it has not got that.
     pub fn end(&self, hub: &Hub, number: u32) -> bool {
-        if number == 0 {
-            return self.may_come.get() && !self.may_go.replace(true);
-        }
         let lent = self.to.borrow_mut().remove(&number);
         if let Some((owner, number)) = &lent {
             give_back(hub, owner, *number);
@@ -67,17 +80,20 @@ impl Loans {
     }
 }
 
-/// Lets a newcomer send memory, if it can, the kernel says that nobody stands between, and others may take it, too.
+/// Lets a node send memory from its first frame on, if it can, and others may take it, too. This comes with some: who
+/// stands between and passes bytes on would lose it.
 ///
 /// Who has read memory can look at what it holds later. So all must be nodes of one user that may do what they like.
-pub(super) fn begin(hub: &Rc<Hub>, peer: &Rc<Peer>, is_local: bool) {
+pub(super) fn begin(hub: &Rc<Hub>, peer: &Rc<Peer>) {
+    peer.loans.has_begun.set(true);
     let is_direct = peer.stream.peer_pid() == Some(peer.identity.pid);
     let is_alone = matches!(hub.options.address, Some(Address::Tcp { .. }));
-    if peer.identity.memory && is_local && is_direct && !is_alone && hub.options.grants.is_none() {
-        peer.loans.may_come.set(true);
-        let frame = Header::new(Kind::Returned).encode();
-        peer.send_runs(hub, &frame, &[(0, frame.len())]);
+    if !peer.identity.memory || !peer.is_local || !is_direct || is_alone || hub.options.grants.is_some() {
+        return;
     }
+    let frame = Header::new(Kind::Returned).encode();
+    let is_sent = Memory::create().is_ok_and(|memory| peer.send_memory(hub, &frame, &memory));
+    peer.loans.may_come.set(is_sent);
 }
 
 /// A payload on its way through.
@@ -99,7 +115,9 @@ impl Passing {
         let Some(target) = self.target.clone() else { return give_back(hub, owner, number) };
         let entry = extension::entry(extension::TAG_TOTAL, 0, &[self.bytes]);
         let callback = target.loans.next_number();
-        if target.send_memory(hub, &Header { callback, ..self.header }.frame(&entry), &self.memory) {
+        if target.loans.may_go()
+            && target.send_memory(hub, &Header { callback, ..self.header }.frame(&entry), &self.memory)
+        {
             target.loans.to.borrow_mut().insert(callback, (Rc::clone(owner), number));
             return;
         }

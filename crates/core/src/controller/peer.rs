@@ -24,6 +24,8 @@ pub(super) struct Peer {
     pub index: u32,
     /// Who it is, for a later connection that claims its name.
     pub identity: Accepted,
+    /// It belongs to the user of the controller, on this machine.
+    pub is_local: bool,
     /// Shared with whoever lingers to tell it why it is closed.
     pub stream: Rc<Stream>,
     /// Runs of the batch in work that go to it. Empty between batches.
@@ -66,10 +68,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub fn new(index: u32, identity: Accepted, stream: Rc<Stream>) -> Rc<Self> {
+    pub fn new(index: u32, identity: Accepted, is_local: bool, stream: Rc<Stream>) -> Rc<Self> {
         Rc::new(Self {
             index,
             identity,
+            is_local,
             stream,
             runs: RefCell::default(),
             is_announced: Cell::new(false),
@@ -168,7 +171,7 @@ impl Peer {
     /// Sends a payload as memory, whose part `frame` is; false when it must go in pieces.
     pub fn send_memory(self: &Rc<Self>, hub: &Rc<Hub>, frame: &[u8], memory: &Memory) -> bool {
         self.release(hub);
-        if !self.loans.may_go() || self.is_gone.get() || self.queued() > 0 {
+        if self.is_gone.get() || self.queued() > 0 {
             return false;
         }
         let Ok(written) = self.stream.try_write_memory(frame, memory) else { return false };

@@ -76,7 +76,7 @@ fn welcome(hub: &Rc<Hub>, name: &str) -> (Rc<Peer>, Stream) {
         controller_proof: Vec::new(),
     };
     let index = hub.router.borrow_mut().join(name, true);
-    let peer = Peer::new(index, accepted, Rc::new(near));
+    let peer = Peer::new(index, accepted, true, Rc::new(near));
     hub.peers.borrow_mut().insert(index, Rc::clone(&peer));
     (peer, far)
 }
@@ -117,8 +117,8 @@ fn memory_is_not_offered_through_somebody_who_stands_between() {
             (accept(true, std::process::id() + 1), false),
             (accept(false, std::process::id()), false),
         ] {
-            let peer = Peer::new(9, accepted, Rc::clone(&world.peer.stream));
-            crate::controller::memory::begin(&world.hub, &peer, true);
+            let peer = Peer::new(9, accepted, true, Rc::clone(&world.peer.stream));
+            crate::controller::memory::begin(&world.hub, &peer);
             assert_eq!(!world.frames().is_empty(), is_offered);
         }
     });

@@ -242,9 +242,11 @@ impl Inbox {
             }
             Kind::Pong => Ok(false),
             Kind::Returned => {
-                self.returned.push(header.callback);
-                if header.callback == 0 && self.memory.is_some() {
-                    self.replies.extend_from_slice(&returned(0));
+                // The first one comes with memory, or somebody stands between who does not pass it on.
+                let is_lost =
+                    header.callback == 0 && self.memory.as_mut().and_then(VecDeque::pop_front).flatten().is_none();
+                if !is_lost {
+                    self.returned.push(header.callback);
                 }
                 Ok(false)
             }

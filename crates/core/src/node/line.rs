@@ -44,6 +44,8 @@ struct Receiving {
     stashed_bytes: usize,
     /// The last event is stashed.
     sealed: bool,
+    /// The controller is still to be told that this side takes memory.
+    owes_offer: bool,
 }
 
 /// What a connection begins to read with.
@@ -77,6 +79,7 @@ impl Line {
                 stash: VecDeque::new(),
                 stashed_bytes: 0,
                 sealed: false,
+                owes_offer: false,
             }),
             spares,
             drains: AtomicU64::new(0),
@@ -284,7 +287,15 @@ impl Line {
     fn reply(&self, receiving: &mut Receiving) {
         if !receiving.inbox.returned.is_empty() {
             let mut outbox = self.outbox.lock();
-            receiving.inbox.returned.drain(..).for_each(|number| outbox.take_back(number));
+            for number in receiving.inbox.returned.drain(..) {
+                outbox.take_back(number);
+                receiving.owes_offer |= number == 0;
+            }
+            drop(outbox);
+        }
+        // Behind pieces that go first, perhaps.
+        if receiving.owes_offer {
+            receiving.owes_offer = !self.outbox.lock().offer(&self.socket);
         }
         if !receiving.inbox.replies.is_empty() {
             self.send(&receiving.inbox.replies);
@@ -306,6 +317,7 @@ const PIECES_A_DRAIN: u32 = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
     use crate::node::inbox::BESIDE_BYTES;
     use crate::transport::Stream;
     use daffi_protocol::limits::HEADER_BYTES;
@@ -374,7 +386,7 @@ mod tests {
     #[test]
     fn memory_is_given_back_when_its_payload_is_dropped_and_lent_when_the_controller_takes_some() {
         let (near, far) = Stream::pair().unwrap();
-        let reading = Reading { leftover: returned(0).to_vec(), limits: LIMITS, takes_memory: true };
+        let reading = Reading { leftover: Vec::new(), limits: LIMITS, takes_memory: true };
         let line = Arc::new(Line::new(Socket::new(near), reading, 1 << 20, Arc::default()));
         let (far, mut outbox, mut out) = (Socket::new(far), Outbox::new(1 << 20, Arc::default()), vec![0; PUMP_BYTES]);
         outbox.take_back(0);
@@ -383,6 +395,7 @@ mod tests {
             assert_eq!(far.try_read(&mut [std::io::IoSliceMut::new(&mut frame)]).unwrap(), HEADER_BYTES);
             assert_eq!(Header::decode(&frame).unwrap(), Some(expected));
         };
+        far.try_write_memory(&returned(0), &Memory::create().unwrap()).unwrap();
         assert_eq!(line.drain(&mut out, true).bytes, 0);
         heard(Header::new(Kind::Returned));
         let extension = extension::entry(extension::TAG_ATTACHMENTS, 1, &[(8 << 20) - 8]);

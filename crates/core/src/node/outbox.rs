@@ -7,6 +7,8 @@
 //! there is room again; at most one submission goes beyond. A full lane of big payloads holds back no small
 //! frame.
 
+use crate::memory::Memory;
+use crate::node::inbox::returned;
 use crate::node::lender::Lender;
 use crate::node::spares::Spares;
 use crate::socket::Socket;
@@ -143,6 +145,20 @@ impl Outbox {
     #[cfg(test)]
     pub fn lent(&self) -> (usize, usize) {
         self.lender.as_ref().map_or((0, 0), Lender::counts)
+    }
+
+    /// Tells the controller that this side takes memory, with some to show that it passes; false when something waits.
+    pub fn offer(&mut self, socket: &Socket) -> bool {
+        let frame = returned(0);
+        if self.is_idle()
+            && let Ok(memory) = Memory::create()
+            && let Ok(sent) = socket.try_write_memory(&frame, &memory)
+        {
+            self.total_sent += sent as u64;
+            self.small.extend_from_slice(frame.get(sent..).unwrap_or_default());
+            return true;
+        }
+        false
     }
 
     /// Lets go of memory that nobody has needed since the last time.
