@@ -42,7 +42,7 @@ pub struct Proof {
     /// 16 random bytes of this process's node: the same instance may take its name back.
     #[serde(with = "serde_bytes")]
     pub instance: Vec<u8>,
-    /// Process id: for people who look, and to tell whether the kernel names the same process at the other end.
+    /// Process id, for people who look.
     pub pid: u32,
     /// It can take payloads as memory.
     #[serde(default, skip_serializing_if = "is_false")]

@@ -95,6 +95,12 @@ impl Kind {
         })
     }
 
+    /// Whether frames of this kind are further pieces of one that was announced as fragmented.
+    #[must_use]
+    pub const fn is_part(self) -> bool {
+        matches!(self, Self::RequestPart | Self::ResponsePart | Self::CallerItemsPart | Self::CalleeItemsPart)
+    }
+
     /// What the further pieces of a fragmented frame of this kind are sent as.
     #[must_use]
     pub const fn part(self) -> Self {

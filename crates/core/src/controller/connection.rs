@@ -514,9 +514,7 @@ impl Batch {
 
 /// Whether a frame stands for memory.
 const fn is_memory(header: Header) -> bool {
-    use Kind::{CalleeItemsPart, CallerItemsPart, RequestPart, ResponsePart};
-    header.flags & flags::MEMORY != 0
-        && matches!(header.kind, RequestPart | ResponsePart | CallerItemsPart | CalleeItemsPart)
+    header.flags & flags::MEMORY != 0 && header.kind.is_part()
 }
 
 /// The memory of a part, which counts as lent by the node until it is given back. `None` when there was no descriptor left

@@ -18,14 +18,7 @@ use std::rc::Rc;
 /// What is lent between a node and the controller.
 #[derive(Debug, Default)]
 pub(super) struct Loans {
-    /// Whether the node is to be asked has been decided.
-    has_begun: Cell<bool>,
-    /// The node was told that it may send memory.
-    may_come: Cell<bool>,
-    /// The node has said that it takes memory.
-    has_answered: Cell<bool>,
-    /// The node takes memory.
-    may_go: Cell<bool>,
+    offer: Cell<Offer>,
     /// From the node, and not given back.
     from: Cell<usize>,
     /// To the node, by its number there: whose it is, and its number with that one.
@@ -33,16 +26,32 @@ pub(super) struct Loans {
     last_number: Cell<u32>,
 }
 
+/// How far both sides have agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
+enum Offer {
+    /// The node has not been heard of.
+    #[default]
+    Undecided,
+    /// The node may send no memory, and gets none.
+    Withheld,
+    /// The node was told that it may send memory.
+    Made,
+    /// It has said that it takes some, too, and the memory that it showed did not come.
+    OneWay,
+    /// It came.
+    BothWays,
+}
+
 impl Loans {
     /// The node sends memory; false when it may not.
     pub fn begin(&self) -> bool {
         self.from.set(self.from.get() + 1);
-        self.may_come.get() && self.from.get() <= MAX_LOANS
+        self.offer.get() >= Offer::Made && self.from.get() <= MAX_LOANS
     }
 
     /// Whether more may be sent to the node.
     pub fn may_go(&self) -> bool {
-        self.may_go.get() && self.to.borrow().len() < MAX_LOANS
+        self.offer.get() == Offer::BothWays && self.to.borrow().len() < MAX_LOANS
     }
 
     /// A number for what is sent to the node next; never 0.
@@ -53,14 +62,16 @@ impl Loans {
 
     /// Whether nothing was decided yet.
     pub fn is_new(&self) -> bool {
-        !self.has_begun.get()
+        self.offer.get() == Offer::Undecided
     }
 
     /// The node takes memory, if its word for that came with some; false when it may not say so.
     pub fn accept(&self, arrived: Option<Arrived>) -> bool {
-        let is_first = self.may_come.get() && !self.has_answered.replace(true);
-        self.may_go.set(is_first && arrived.flatten().is_some());
-        is_first
+        if self.offer.get() != Offer::Made {
+            return false;
+        }
+        self.offer.set(if arrived.flatten().is_some() { Offer::BothWays } else { Offer::OneWay });
+        true
     }
 
     /// The node has read memory; false when it has not got that.
@@ -85,15 +96,15 @@ impl Loans {
 ///
 /// Who has read memory can look at what it holds later. So all must be nodes of one user that may do what they like.
 pub(super) fn begin(hub: &Rc<Hub>, peer: &Rc<Peer>) {
-    peer.loans.has_begun.set(true);
-    let is_direct = peer.stream.peer_pid() == Some(peer.identity.pid);
+    peer.loans.offer.set(Offer::Withheld);
     let is_alone = matches!(hub.options.address, Some(Address::Tcp { .. }));
-    if !peer.identity.memory || !peer.is_local || !is_direct || is_alone || hub.options.grants.is_some() {
+    if !peer.identity.memory || !peer.is_local || is_alone || hub.options.grants.is_some() {
         return;
     }
     let frame = Header::new(Kind::Returned).encode();
-    let is_sent = Memory::create().is_ok_and(|memory| peer.send_memory(hub, &frame, &memory));
-    peer.loans.may_come.set(is_sent);
+    if Memory::create().is_ok_and(|memory| peer.send_memory(hub, &frame, &memory)) {
+        peer.loans.offer.set(Offer::Made);
+    }
 }
 
 /// A payload on its way through.

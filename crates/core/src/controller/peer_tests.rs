@@ -109,22 +109,6 @@ fn small_runs_leave_at_once_until_many_connections_are_busy_and_then_at_the_end_
 }
 
 #[test]
-fn memory_is_not_offered_through_somebody_who_stands_between() {
-    run(defaults(), async |world: World| {
-        let accept = |memory, pid| Accepted { memory, pid, ..world.peer.identity.clone() };
-        for (accepted, is_offered) in [
-            (accept(true, std::process::id()), true),
-            (accept(true, std::process::id() + 1), false),
-            (accept(false, std::process::id()), false),
-        ] {
-            let peer = Peer::new(9, accepted, true, Rc::clone(&world.peer.stream));
-            crate::controller::memory::begin(&world.hub, &peer);
-            assert_eq!(!world.frames().is_empty(), is_offered);
-        }
-    });
-}
-
-#[test]
 fn what_takes_another_way_comes_behind_what_was_gathered() {
     run(defaults(), async |world: World| {
         world.be_busy().await;

@@ -23,8 +23,8 @@ pub struct Limits {
 /// A payload that has ended.
 #[derive(Debug)]
 pub(super) enum Completed {
-    /// Whole; to be taken with the token when `sound`, else already dropped.
-    Ready { header: Header, extension: Vec<u8>, token: u32, sound: bool },
+    /// Whole; to be taken with the token when `sound`, else already dropped, and the memory of number `over` is its owner's again.
+    Ready { header: Header, extension: Vec<u8>, token: u32, sound: bool, over: Option<u32> },
 }
 
 #[derive(Debug)]
@@ -173,6 +173,7 @@ impl Assemblies {
         }
         let Assembly { header, extension, payload, lent, total } = self.arriving.remove(&key)?;
         let sound = whole && is_sound(&header, &extension, lent.as_ref().map_or(&payload, |lent| &lent.head));
+        let over = lent.as_ref().filter(|_| !sound).map(|lent| lent.number);
         let payload = Payload::new(payload, Arc::clone(&self.spares));
         let ready = lent.map_or(Ready::Read(payload), Ready::Lent);
         let token = self.next_token;
@@ -182,7 +183,7 @@ impl Assemblies {
         } else {
             self.reserved -= total as u64;
         }
-        Some(Completed::Ready { header, extension, token, sound })
+        Some(Completed::Ready { header, extension, token, sound, over })
     }
 
     /// The payload with this token, once.

@@ -559,6 +559,7 @@ fn what_is_decoded_of_memory_is_copied_before_it_is_looked_at() {
         .map(|header| header.callback)
         .collect();
     assert_eq!(refused, [ErrorCode::PayloadRejected as u32; 2]);
+    assert_eq!(pair.returned(), [2, 3], "its owner has it back although nobody takes the payload");
 }
 
 #[test]

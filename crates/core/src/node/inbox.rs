@@ -198,7 +198,7 @@ impl Inbox {
                 let Some(body) = rest.get(codec::frame_len(0)..) else { break };
                 let extension_len = usize::from(header.ext_len);
                 let Some((extension, body)) = body.split_at_checked(extension_len) else { break };
-                if is_further_piece(header.kind) && header.flags & flags::MEMORY != 0 {
+                if header.kind.is_part() && header.flags & flags::MEMORY != 0 {
                     self.borrow_memory(&header)?;
                 }
                 self.begin_piece(&header, extension);
@@ -320,7 +320,7 @@ impl Inbox {
     }
 
     fn begin_piece(&mut self, header: &Header, extension: &[u8]) {
-        if is_further_piece(header.kind) {
+        if header.kind.is_part() {
             return;
         }
         if let Err(code) = self.assemblies.begin(header, extension) {
@@ -331,13 +331,16 @@ impl Inbox {
     fn end_piece(&mut self, header: &Header) {
         match self.assemblies.end_piece(header) {
             None => {}
-            Some(Completed::Ready { header, extension, token, sound: true }) => {
+            Some(Completed::Ready { header, extension, token, sound: true, .. }) => {
                 let mut body = extension;
                 body.extend_from_slice(&token.to_le_bytes());
                 let header = Header { flags: (header.flags | flags::BIG) & !flags::FRAGMENTED, ..header };
                 self.made.extend(header.frame(&body));
             }
-            Some(Completed::Ready { header, .. }) => self.refuse(&header, ErrorCode::PayloadRejected),
+            Some(Completed::Ready { header, over, .. }) => {
+                self.replies.extend(over.iter().flat_map(|number| returned(*number)));
+                self.refuse(&header, ErrorCode::PayloadRejected);
+            }
         }
     }
 
@@ -408,16 +411,12 @@ fn read_some(
 
 fn is_piece(header: &Header) -> bool {
     match header.kind {
-        kind if is_further_piece(kind) => true,
+        kind if kind.is_part() => true,
         Kind::Request | Kind::Response | Kind::Transfer | Kind::CallerItems | Kind::CalleeItems => {
             header.flags & flags::FRAGMENTED != 0
         }
         _ => false,
     }
-}
-
-const fn is_further_piece(kind: Kind) -> bool {
-    matches!(kind, Kind::RequestPart | Kind::ResponsePart | Kind::CallerItemsPart | Kind::CalleeItemsPart)
 }
 
 /// Whether the MessagePack of a payload may be decoded. Attachments are raw and need no look.

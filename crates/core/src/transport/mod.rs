@@ -368,13 +368,6 @@ impl Stream {
         }
     }
 
-    /// The process at the other end as the kernel tells it, where that is known.
-    #[must_use]
-    pub fn peer_pid(&self) -> Option<u32> {
-        let Self::Unix(stream) = self else { return None };
-        stream.peer_cred().ok()?.pid().and_then(|pid| u32::try_from(pid).ok())
-    }
-
     /// The address at the other end, `None` over a UNIX socket.
     #[must_use]
     pub fn peer_ip(&self) -> Option<std::net::IpAddr> {
