@@ -1,6 +1,7 @@
 // Bundles src-ts into dist and rolls its public types up into index.d.ts.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { createRequire } from 'node:module'
+import { basename, dirname, join } from 'node:path'
 import { brotliCompressSync } from 'node:zlib'
 import { replace, rustKey } from './build-rust.mjs'
 import { addonName } from './platform.mjs'
@@ -13,8 +14,9 @@ const STAMP = '.build/ts.stamp'
 const ENTRIES = { index: 'src-ts/index.ts', testing: 'src-ts/testing/index.ts' }
 /** The command: no one imports it. */
 const COMMAND = { cli: 'src-ts/cli/index.ts' }
-/** Code that several entries share: as modules of their own they are one instance, however they are imported. */
-const SHARED = /^shared-\w+\.js(\.map)?$/
+/** All of their code, in one script that V8 can keep compiled, and what it is kept in. */
+const CODE = { core: 'src-ts/entries.ts' }
+const CODE_FILES = /^core-\w+\.(cjs(\.map)?|.*\.compiled)$/
 /** Modules under src-ts whose types users know from `daffi` itself. */
 const PUBLIC = /\.build\/types\/(global|options|duration)\.d\.ts$/
 /** The program of isolated runs, as text inside the bundle: a user's bundler would leave a file of its own behind. */
@@ -26,8 +28,9 @@ const OUTPUTS = [
   RUNNER,
   ...Object.keys(ENTRIES).flatMap((name) => [
     `${name}.d.ts`,
-    ...['js', 'js.map', 'cjs', 'd.cts'].map((end) => `dist/${name}.${end}`),
+    ...['js', 'cjs', 'd.cts'].map((end) => `dist/${name}.${end}`),
   ]),
+  ...['load.js', 'load.js.map', 'bundled.js'].map((name) => `dist/${name}`),
   ...['binding.cjs', 'cli.js', 'cli.js.map', 'LICENSES.txt', addonName].map((name) => `dist/${name}`),
 ]
 const INPUTS = [
@@ -56,14 +59,20 @@ export async function buildTs() {
   writeStamp(STAMP, key, outputs())
 }
 
-function outputs() {
-  return [...OUTPUTS, ...sharedFiles()]
+/** Has V8 compile the code for this Node, as `daffi compile` does for a package that was installed. */
+export async function compileAhead() {
+  if (codeFiles().some((path) => path.includes(`.${process.version}-`))) return
+  await run('setup: compiling the code ahead (daffi compile)', process.execPath, ['dist/cli.js', 'compile'])
 }
 
-/** Shared modules are named after their content: those of earlier builds would stay for ever. */
-function sharedFiles() {
+function outputs() {
+  return [...OUTPUTS, ...codeFiles().filter((path) => !path.endsWith('.compiled'))]
+}
+
+/** The code is named after its content: that of earlier builds would stay for ever. */
+function codeFiles() {
   if (!existsSync(inRoot('dist'))) return []
-  const names = readdirSync(inRoot('dist')).filter((name) => SHARED.test(name))
+  const names = readdirSync(inRoot('dist')).filter((name) => CODE_FILES.test(name))
   return names.toSorted().map((name) => `dist/${name}`)
 }
 
@@ -140,27 +149,42 @@ function takeParserFromScope(build) {
 
 async function bundle() {
   const texts = await writeTexts()
-  const { outputs, inputs } = await bundleOf(ENTRIES)
-  // By itself: a module that it shares with the rest would be one more to find for each program that imports `daffi`.
-  const command = await bundleOf(COMMAND)
-  for (const path of sharedFiles()) if (!(path in outputs)) rmSync(inRoot(path))
-  for (const name of Object.keys(ENTRIES)) write(`dist/${name}.cjs`, `module.exports = require('./${name}.js')\n`)
+  const code = await bundleOf(CODE, {
+    entryNames: '[name]-[hash]',
+    outExtension: { '.js': '.cjs' },
+    format: 'cjs',
+    // The script gives a function, since a script has no URL. V8 compiles one in brackets with all that is around it.
+    banner: { js: '"use strict";module.exports=(function(importer){var module={exports:{}};' },
+    footer: { js: 'return module.exports})' },
+    define: { 'import.meta.url': 'importer' },
+  })
+  const path = Object.keys(code.outputs).find((path) => path.endsWith('.cjs'))
+  const name = basename(path)
+  for (const path of codeFiles()) if (!basename(path).startsWith(name.replace('.cjs', '.'))) rmSync(inRoot(path))
+  const naming = { define: { DAFFI_CODE: JSON.stringify(name) } }
+  const load = await bundleOf({ load: 'src-ts/code/load.ts' }, naming)
+  const command = await bundleOf(COMMAND, naming)
+  // A bundler takes the code as the module that it is; Node goes by "imports" of package.json to the other one.
+  write('dist/bundled.js', `import make from './${name}'\nexport const { index, testing } = make(import.meta.url)\n`)
+  const made = createRequire(import.meta.url)(inRoot(path))(import.meta.url)
+  for (const entry of Object.keys(ENTRIES)) {
+    const names = Object.keys(made[entry]).toSorted().join(', ')
+    write(`dist/${entry}.js`, `import { ${entry} } from '#core'\nexport const { ${names} } = ${entry}\n`)
+    write(`dist/${entry}.cjs`, `module.exports = require('./${entry}.js')\n`)
+  }
   replace('src-ts/native/binding.cjs', 'dist/binding.cjs')
   replace(`src-ts/native/${addonName}`, `dist/${addonName}`)
-  write('dist/LICENSES.txt', licencesOf(Object.keys({ ...texts, ...inputs, ...command.inputs })))
+  write('dist/LICENSES.txt', licencesOf(Object.keys({ ...texts, ...code.inputs, ...load.inputs, ...command.inputs })))
 }
 
-/** Bundles these entries, with what several of them share as a module. Gives what went in and came out. */
-async function bundleOf(entryPoints) {
+/** Bundles each of these entries into a file. Gives what went in and came out. */
+async function bundleOf(entryPoints, options) {
   const { build } = await import('esbuild')
   const { metafile } = await build({
     absWorkingDir: inRoot('.'),
     entryPoints,
     outdir: 'dist',
     bundle: true,
-    splitting: Object.keys(entryPoints).length > 1,
-    // Beside the entries: the loader of the addon looks next to the file that it is in.
-    chunkNames: 'shared-[hash]',
     platform: 'node',
     format: 'esm',
     target: 'node20.19',
@@ -176,6 +200,7 @@ async function bundleOf(entryPoints) {
       { name: 'binding', setup: keepBindingOutside },
       { name: 'builtins', setup: takeBuiltins },
     ],
+    ...options,
   })
   return metafile
 }
@@ -192,7 +217,8 @@ function keepBindingOutside(build) {
 function takeBuiltins(build) {
   build.onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: 'builtin' }))
   build.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
-    contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)})`,
+    // With nothing of its own: esbuild copies what a module has, one property after the other.
+    contents: `module.exports = Object.create(process.getBuiltinModule(${JSON.stringify(path)}))`,
   }))
 }
 

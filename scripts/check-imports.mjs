@@ -6,7 +6,8 @@ import { filesUnder } from './stamp.mjs'
 
 /** From the outermost to the innermost. A part may import from the rows below its own, and from itself. */
 const LAYERS = [
-  ['cli', 'index', 'testing'],
+  ['cli', 'entries'],
+  ['index', 'testing'],
   ['global'],
   ['known-names', 'lifecycle', 'news', 'serving'],
   ['call', 'callback', 'isolation', 'schedule', 'threads'],
@@ -16,7 +17,7 @@ const LAYERS = [
   ['options'],
   ['grants', 'tls', 'transfer-policy'],
   ['duration', 'events', 'flag', 'logger', 'names', 'signals', 'timer'],
-  ['clock'],
+  ['clock', 'code'],
   ['errors'],
 ]
 

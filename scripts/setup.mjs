@@ -22,8 +22,9 @@ export async function setup(only = 'all') {
     const { buildRust } = await import('./build-rust.mjs')
     await buildRust()
     if (only === 'rust') return
-    const { buildTs } = await import('./build-ts.mjs')
+    const { buildTs, compileAhead } = await import('./build-ts.mjs')
     await buildTs()
+    await compileAhead()
   })
 }
 

@@ -1,6 +1,6 @@
 /** The command `daffi`: certificates that nodes and controllers can use, and words that it does not understand. */
 import { execFile } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import type { TlsOptions } from 'daffi'
@@ -14,8 +14,12 @@ interface Ended {
 }
 
 function daffi(...words: string[]): Promise<Ended> {
+  return node(join(repository, 'dist/cli.js'), ...words)
+}
+
+function node(...words: string[]): Promise<Ended> {
   return new Promise((settle) => {
-    execFile(process.execPath, [join(repository, 'dist/cli.js'), ...words], (error, out, err) => {
+    execFile(process.execPath, words, (error, out, err) => {
       settle({ code: error === null ? 0 : Number(error.code), out, err })
     })
   })
@@ -56,17 +60,73 @@ test('certificates of `daffi certs` let their nodes in, and those that it revoke
   await knows(back, 'worker')
 })
 
+test('what `daffi compile` made is what a process loads, and one that cannot use it starts as before', async (t) => {
+  const at = await folder(t)
+  const filter = (path: string): boolean => !path.endsWith('.compiled')
+  for (const name of ['dist', 'package.json'])
+    cpSync(join(repository, name), join(at, name), { recursive: true, filter })
+  const program = join(at, 'program.mjs')
+  writeProgram(program)
+  const loaded = async (...flags: string[]): Promise<string> => {
+    const { code, out, err } = await node(...flags, program)
+    t.deepEqual([code, err], [0, ''])
+    return out.trim()
+  }
+  t.is(await loaded(), 'as a module, 3')
+
+  const made = await node(join(at, 'dist/cli.js'), 'compile')
+  t.deepEqual([made.code, made.err], [0, ''])
+  const [name, ...others] = readdirSync(join(at, 'dist')).filter((name) => name.includes('.compiled'))
+  t.deepEqual(others, [])
+  const file = join(at, 'dist', name as string)
+  t.regex(made.out, new RegExp(`^made .*${process.version}.*\\.compiled, \\d+ KiB\n$`))
+  t.is(await loaded(), 'compiled, 3')
+  t.is(await loaded('--max-old-space-size=100'), 'compiled, 3')
+  t.is(await loaded('--enable-source-maps'), 'as a module, 3')
+
+  const whole = readFileSync(file)
+  const end = whole.length - JSON.stringify(process.config.variables).length
+  writeFileSync(file, Buffer.concat([Buffer.alloc(end, 1), whole.subarray(end)]))
+  t.is(await loaded(), 'compiled, 3', 'V8 compiles what it does not take')
+  writeFileSync(file, whole)
+  truncateSync(file, whole.length - 1)
+  t.is(await loaded(), 'as a module, 3', 'of another build of Node')
+})
+
+/** A program that tells how it came to the code of the daffi beside it, which then answers a call. */
+function writeProgram(path: string): void {
+  writeFileSync(
+    path,
+    `import { mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { Global } from './dist/index.js'
+
+const isModule = Object.keys(createRequire(import.meta.url).cache).some((file) => /core-\\w+\\.cjs$/.test(file))
+const at = { unixSockPath: mkdtempSync('/tmp/daffi-') }
+const callee = await Global.start({ ...at, processName: 'callee', initController: true })
+callee.callback('add', (a, b) => a + b)
+const caller = await Global.start({ ...at, processName: 'caller' })
+await caller.waitFunction('add')
+console.log((isModule ? 'as a module, ' : 'compiled, ') + (await caller.call.add(1, 2)))
+await caller.stop()
+await callee.stop()
+rmSync(at.unixSockPath, { recursive: true, force: true })
+`,
+  )
+}
+
 test('help and version are told, and what is not understood ends with code 2', async (t) => {
   const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'))
   t.deepEqual(await daffi('--version'), { code: 0, out: `${version}\n`, err: '' })
-  for (const words of [[], ['--help'], ['certs', '--help']]) {
+  for (const words of [[], ['--help'], ['certs', '--help'], ['compile', '--help']]) {
     const { code, out, err } = await daffi(...words)
     t.deepEqual([code, err], [0, ''])
-    t.regex(out, /daffi certs/)
+    t.regex(out, /daffi (certs|compile)/)
   }
   const at = await folder(t)
   for (const [words, message] of [
     [['bench'], /there is no command "bench"/],
+    [['compile', 'all'], /takes nothing/],
     [['certs'], /name the folder/],
     [['certs', at, 'more'], /one folder/],
     [['certs', at, '--nodes', 'x'], /--nodes/],

@@ -78,8 +78,8 @@ export const limits: readonly Limit[] = [
     { figure: 'call_system_calls', what: 'call of 256 at once', unit: 'system calls', most: 0.08, only: 'linux' },
   ]),
   ...measuredBy('start', [
-    { figure: 'load_cpu_ratio', what: 'import daffi: CPU', unit: ZOD, most: 1.05 },
-    { figure: 'start_cpu_ratio', what: 'start and stop a node: CPU', unit: ZOD, most: 1.5 },
+    { figure: 'load_cpu_ratio', what: 'import daffi: CPU', unit: ZOD, most: 0.5 },
+    { figure: 'start_cpu_ratio', what: 'start and stop a node: CPU', unit: ZOD, most: 0.9 },
     { figure: 'start_memory_ratio', what: 'start and stop a node: memory', unit: ABOVE_NODE, most: 0.6 },
     { figure: 'start_time_ratio', what: 'start and stop a node: time', unit: NODE, most: 3.6 },
   ]),

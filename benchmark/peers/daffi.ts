@@ -18,7 +18,8 @@ interface Remote {
 /** daffi with a controller in a process of its own. */
 export const daffi: Peer = {
   name: 'daffi',
-  settings: 'the public API with its defaults; of the promises of one-way calls every 1,024th is awaited',
+  settings:
+    'the public API with its defaults, compiled ahead as the build leaves it (`daffi compile`); of the promises of one-way calls every 1,024th is awaited',
   transports: ['unix', 'tcp'],
   processes: [{ role: 'controller' }, { role: 'worker' }, { role: 'caller' }],
   prepare,

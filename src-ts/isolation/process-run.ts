@@ -107,7 +107,7 @@ class ProcessRun implements Run {
   /** Starts the process, asks it, and resolves when it has ended. */
   async #live(folder: string, request: Buffer): Promise<void> {
     const heapMib = Math.ceil(this.#limits.maxMemory / MIB)
-    const flags = [permissionFlag, '--no-addons', '--no-warnings', `--max-old-space-size=${heapMib}`]
+    const flags = [permissionFlag(), '--no-addons', '--no-warnings', `--max-old-space-size=${heapMib}`]
     const child = process
       .getBuiltinModule('node:child_process')
       .spawn('/bin/sh', ['-c', KEEPER, folder, process.execPath, ...flags, '-e', PROGRAM], {
@@ -219,9 +219,10 @@ function residentBytes(pid: number): number {
 }
 
 /** Newer versions of Node have it without the word. It lets nothing through: files, programs, threads, addons. */
-const permissionFlag: string = process.allowedNodeEnvironmentFlags.has('--permission')
-  ? '--permission'
-  : '--experimental-permission'
+function permissionFlag(): string {
+  // Node makes this list when it is asked for: 1 ms.
+  return process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission'
+}
 
 function environment(): NodeJS.ProcessEnv {
   const variables: NodeJS.ProcessEnv = {}

@@ -1,0 +1,17 @@
+/**
+ * Loads the code of daffi: as `daffi compile` left it, or like any module. Node's own loader it is, too, for a process with
+ * `--enable-source-maps`, since scripts have none.
+ */
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import type * as Entries from '../entries.js'
+import { makeOf, type Make, readCompiled, readScript } from './compiled.js'
+import { CODE } from './name.js'
+
+const file = fileURLToPath(new URL(CODE, import.meta.url))
+const compiled = process.sourceMapsEnabled ? undefined : readCompiled(file)
+const make: Make = compiled === undefined ? createRequire(import.meta.url)(file) : makeOf(readScript(file, compiled))
+
+const made: typeof Entries = make(import.meta.url)
+export const index: (typeof Entries)['index'] = made.index
+export const testing: (typeof Entries)['testing'] = made.testing
