@@ -72,6 +72,7 @@ export class Outgoing {
     }
     const answer = new Promise(capture)
     const slot = this.pending.take(name, newResolve, newReject)
+    newResolve = newReject = nothing
     this.#made++
     const generation = this.pending.generation(slot)
     const { id } = method
@@ -398,9 +399,14 @@ const TRANSFER = 'transferAndCall'
 
 type Settle = (value: unknown) => void
 
-/** Both ends of the newest promise: a function of its own for each would cost a closure a call. */
-let newResolve: Settle = () => {}
-let newReject: Settle = () => {}
+function nothing(): void {}
+
+/**
+ * Both ends of the newest promise: a function of its own for each would cost a closure a call. Let go of at once, since the
+ * promise has the answer, as long as anybody has its ends.
+ */
+let newResolve: Settle = nothing
+let newReject: Settle = nothing
 
 function capture(resolve: Settle, reject: Settle): void {
   newResolve = resolve
