@@ -9,6 +9,7 @@ use crate::node::inbox::is_sound;
 use crate::node::spares::{Payload, Spares};
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
 use rustc_hash::FxHashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// What a node accepts.
@@ -149,7 +150,7 @@ impl Assemblies {
         let total = assembly.total;
         let is_attached = assembly.header.flags & flags::ATTACHED != 0;
         let message = extension::message_pack_len(&assembly.extension).filter(|_| is_attached).map(|len| len as usize);
-        if let Some(len) = message.filter(|len| *len <= MOST_HEAD_BYTES && total >= LEAST_BORROWED_BYTES) {
+        if let Some(len) = message.filter(|len| *len <= MOST_HEAD_BYTES && BORROWED_BYTES.contains(&total)) {
             let mut head = vec![0; len];
             if memory.read(&mut head, 0).is_ok() {
                 assembly.lent = Some(Lent { memory, number, total, head });
@@ -225,8 +226,9 @@ fn key(header: &Header) -> Key {
     (kind, header.slot, header.generation)
 }
 
-/// From this size on JavaScript's own memory is worth its page faults: some such payloads are more than it collects at.
-const LEAST_BORROWED_BYTES: usize = 8 * 1024 * 1024;
+/// Payloads that wait in memory of the sender until JavaScript has memory of its own for them: some of them are more than it
+/// collects at. That of larger ones the allocator gives back to the system each time, so ours is better there.
+const BORROWED_BYTES: RangeInclusive<usize> = 8 * 1024 * 1024..=32 * 1024 * 1024;
 
 /// Longest MessagePack that is looked at apart from the raw bytes behind it.
 const MOST_HEAD_BYTES: usize = 64 * 1024;
