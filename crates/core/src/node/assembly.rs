@@ -7,8 +7,10 @@ use crate::memory::Memory;
 use crate::node::borrowed::Lent;
 use crate::node::inbox::is_sound;
 use crate::node::spares::{Payload, Spares};
+use daffi_protocol::limits::FRAGMENT_BYTES;
 use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -34,6 +36,8 @@ pub(super) struct Assemblies {
     /// Where their memory comes from, and goes.
     spares: Arc<Spares>,
     arriving: FxHashMap<Key, Assembly>,
+    /// What lies in memory and is too much to be copied at once, the front one next.
+    copying: VecDeque<Copying>,
     ready: FxHashMap<u32, Ready>,
     /// Bytes announced by all that are arriving and held by all that are ready.
     reserved: u64,
@@ -52,6 +56,28 @@ struct Assembly {
     payload: Vec<u8>,
     /// The whole of it, where it lies in memory of the sender.
     lent: Option<Lent>,
+    /// It is copied from there, bit by bit.
+    is_copying: bool,
+}
+
+/// Memory of the sender that is being copied.
+#[derive(Debug)]
+struct Copying {
+    /// The part that it came with.
+    header: Header,
+    memory: Memory,
+    number: u32,
+    /// Bytes copied so far.
+    at: usize,
+}
+
+/// What [`Assemblies::copy_some`] did.
+#[derive(Debug)]
+pub(super) enum Copied {
+    /// There is more to copy.
+    Some,
+    /// Memory of this number is its owner's again. It came with this part, whose payload has ended, or is not wanted any more.
+    All(Header, u32),
 }
 
 /// A payload that waits to be taken.
@@ -72,12 +98,25 @@ impl Ready {
 
 impl Assemblies {
     pub(super) fn new(limits: Limits, spares: Arc<Spares>) -> Self {
-        Self { limits, spares, arriving: FxHashMap::default(), ready: FxHashMap::default(), reserved: 0, next_token: 1 }
+        Self {
+            limits,
+            spares,
+            arriving: FxHashMap::default(),
+            copying: VecDeque::new(),
+            ready: FxHashMap::default(),
+            reserved: 0,
+            next_token: 1,
+        }
     }
 
     /// Whether no payload is arriving.
     pub(super) fn is_empty(&self) -> bool {
         self.arriving.is_empty()
+    }
+
+    /// Whether there is something for [`Assemblies::copy_some`] to do.
+    pub(super) fn is_copying(&self) -> bool {
+        !self.copying.is_empty()
     }
 
     /// Payloads that are arriving or wait to be taken, and the bytes reserved for them.
@@ -100,7 +139,8 @@ impl Assemblies {
             payload = self.spares.take(total_len).map_err(|_| ErrorCode::Overloaded)?;
         }
         let extension = extension.to_vec();
-        let assembly = Assembly { header: *header, extension, total: total_len, payload, lent: None };
+        let assembly =
+            Assembly { header: *header, extension, total: total_len, payload, lent: None, is_copying: false };
         if let Some(before) = self.arriving.insert(key(header), assembly) {
             self.reserved -= before.total as u64;
         }
@@ -156,6 +196,10 @@ impl Assemblies {
                 assembly.lent = Some(Lent { memory, number, total, head });
                 return None;
             }
+        } else if total > MOST_COPIED_BYTES {
+            assembly.is_copying = true;
+            self.copying.push_back(Copying { header: *header, memory, number, at: 0 });
+            return None;
         } else if let Some(space) = self.space(header, total)
             && memory.read(space, 0).is_ok()
         {
@@ -164,15 +208,38 @@ impl Assemblies {
         Some(number)
     }
 
+    /// Copies as much as a piece has of a payload that lies in memory. `None` when there is none.
+    pub(super) fn copy_some(&mut self) -> Option<Copied> {
+        let mut copying = self.copying.pop_front()?;
+        let header = copying.header;
+        let assembly = self.arriving.get(&key(&header));
+        let wanted = assembly.filter(|assembly| assembly.is_copying && assembly.payload.len() == copying.at);
+        let left = wanted.map_or(0, |assembly| assembly.total - copying.at);
+        let bytes = left.min(FRAGMENT_BYTES as usize);
+        let space = self.space(&header, bytes);
+        if space.is_some_and(|space| copying.memory.read(space, copying.at as u64).is_ok()) {
+            self.advance(&header, bytes);
+            copying.at += bytes;
+            if bytes < left {
+                self.copying.push_front(copying);
+                return Some(Copied::Some);
+            }
+        }
+        if let Some(assembly) = self.arriving.get_mut(&key(&header)) {
+            assembly.is_copying = false;
+        }
+        Some(Copied::All(header, copying.number))
+    }
+
     /// A piece has ended: the payload with it, when it was the last.
     pub(super) fn end_piece(&mut self, header: &Header) -> Option<Completed> {
         let key = key(header);
-        let assembly = self.arriving.get(&key)?;
+        let assembly = self.arriving.get(&key).filter(|assembly| !assembly.is_copying)?;
         let whole = assembly.lent.is_some() || assembly.payload.len() == assembly.total;
         if !whole && header.flags & flags::LAST == 0 {
             return None;
         }
-        let Assembly { header, extension, payload, lent, total } = self.arriving.remove(&key)?;
+        let Assembly { header, extension, payload, lent, total, .. } = self.arriving.remove(&key)?;
         let sound = whole && is_sound(&header, &extension, lent.as_ref().map_or(&payload, |lent| &lent.head));
         let over = lent.as_ref().filter(|_| !sound).map(|lent| lent.number);
         let payload = Payload::new(payload, Arc::clone(&self.spares));
@@ -229,6 +296,9 @@ fn key(header: &Header) -> Key {
 /// Payloads that wait in memory of the sender until JavaScript has memory of its own for them: some of them are more than it
 /// collects at. That of larger ones the allocator gives back to the system each time, so ours is better there.
 const BORROWED_BYTES: RangeInclusive<usize> = 8 * 1024 * 1024..=32 * 1024 * 1024;
+
+/// Most that is copied from memory at once: in a few milliseconds, in which JavaScript does nothing else.
+const MOST_COPIED_BYTES: usize = 8 * 1024 * 1024;
 
 /// Longest MessagePack that is looked at apart from the raw bytes behind it.
 const MOST_HEAD_BYTES: usize = 64 * 1024;

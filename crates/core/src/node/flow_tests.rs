@@ -563,6 +563,40 @@ fn what_is_decoded_of_memory_is_copied_before_it_is_looked_at() {
 }
 
 #[test]
+fn small_frames_pass_while_memory_is_copied_and_a_cancel_ends_that() {
+    let mut pair = Pair::with_memory();
+    pair.inbox = Inbox::new(Limits { max_payload: 9 << 20, ..LIMITS }, Vec::new(), Arc::default(), true);
+    let body = payload(9 << 20, 1);
+    for slot in [1, 2, 3] {
+        pair.outbox.send_big(&pair.near, request(slot), &[], &[&body]).unwrap();
+        pair.outbox.send(&pair.near, &request(slot + 100).frame(&[0xc0])).unwrap();
+    }
+    pair.outbox.send(&pair.near, &Header { slot: 2, generation: 1, ..Header::new(Kind::Cancel) }.encode()).unwrap();
+    let mut seen = Vec::new();
+    for pumps in 1.. {
+        let pumped = pair.pump(&mut seen);
+        if seen.iter().any(|frame| frame.slot == 1) {
+            assert!(pumps >= 36, "a piece each time");
+            break;
+        }
+        assert_eq!(pumped, Pumped::More, "it need not wait for the socket");
+    }
+    assert_eq!(seen.iter().map(|frame| frame.slot).collect::<Vec<_>>(), [101, 102, 103, 1]);
+    seen.extend(pair.run());
+    assert_eq!(seen.iter().map(|frame| frame.slot).collect::<Vec<_>>(), [101, 102, 103, 1, 3]);
+    assert!(seen.iter().skip(3).all(|frame| frame.payload == body));
+    let replies = pair.inbox.replies.clone();
+    let refused = replies.chunks(24).map(|frame| Header::decode(frame).unwrap().unwrap());
+    let refused: Vec<_> = refused.filter(|header| header.kind == Kind::Response).collect();
+    assert_eq!(
+        refused.iter().map(|header| (header.slot, header.callback)).collect::<Vec<_>>(),
+        [(2, ErrorCode::Cancelled as u32)]
+    );
+    assert_eq!(pair.returned(), [1, 2, 3], "whoever wanted it");
+    assert_eq!(pair.inbox.held(), (0, 0));
+}
+
+#[test]
 fn what_cannot_go_as_memory_goes_in_pieces() {
     let mut pair = Pair::with_memory();
     // More than may be lent; the last ones also wait behind pieces.

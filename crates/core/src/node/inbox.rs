@@ -6,7 +6,7 @@
 //! of [`Limits`].
 
 use crate::memory::{Arrived, Memory};
-use crate::node::assembly::{Assemblies, Completed, Limits, Ready};
+use crate::node::assembly::{Assemblies, Completed, Copied, Limits, Ready};
 use crate::node::spares::Spares;
 use crate::socket::Socket;
 use daffi_protocol::limits::HEADER_BYTES;
@@ -108,12 +108,17 @@ impl Inbox {
         let Some(room) = out.get_mut(start..).filter(|room| room.len() > carried + READ_BESIDE_BYTES) else {
             return Pumped::More;
         };
+        if let Some(Copied::All(header, number)) = self.assemblies.copy_some() {
+            self.replies.extend(returned(number));
+            self.end_piece(&header);
+        }
         let (head, space) = room.split_at_mut(carried);
         head.copy_from_slice(&self.carry);
         let (bytes, window) = match self.read(socket, space) {
             Ok(Some(read)) => read,
             Ok(None) if carried == 0 || self.total_read > 0 => {
-                return if self.hand_over_made(out, filled) { Pumped::More } else { Pumped::Empty };
+                let is_more = self.hand_over_made(out, filled) || self.assemblies.is_copying();
+                return if is_more { Pumped::More } else { Pumped::Empty };
             }
             // The very first time the carry may hold whole frames that came with the handshake.
             Ok(None) => (0, usize::MAX),
@@ -133,7 +138,8 @@ impl Inbox {
             }
         }
         self.hand_over_made(out, filled);
-        if bytes == window || self.direct.is_some() || socket.is_ready() { Pumped::More } else { Pumped::Empty }
+        let is_more = bytes == window || self.direct.is_some() || socket.is_ready() || self.assemblies.is_copying();
+        if is_more { Pumped::More } else { Pumped::Empty }
     }
 
     /// One read: into the piece under way, its padding, and `space`. Gives the bytes in `space` and
