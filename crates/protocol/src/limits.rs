@@ -28,8 +28,8 @@ pub const MEMORY_PAYLOAD_BYTES: u64 = 256 * 1024;
 /// 32 bytes ahead of that of its source; what an allocator gives begins 16 bytes behind that of a page.
 pub const MEMORY_START: u64 = 64;
 
-/// Most bytes of memory that one side of a connection lends, what waits to be used again included.
-pub const MEMORY_BYTES: u64 = 80 * 1024 * 1024;
+/// Most bytes of memory that one side of a connection lends, what waits to be used again included: four of the largest payloads.
+pub const MEMORY_BYTES: u64 = 272 * 1024 * 1024;
 
 /// Most payloads that are lent at once on a connection; each is a descriptor.
 pub const MAX_LOANS: usize = 64;

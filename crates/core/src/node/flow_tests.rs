@@ -600,12 +600,12 @@ fn small_frames_pass_while_memory_is_copied_and_a_cancel_ends_that() {
 fn what_cannot_go_as_memory_goes_in_pieces() {
     let mut pair = Pair::with_memory();
     // More than may be lent; the last ones also wait behind pieces.
-    let bodies: Vec<_> = (0..45).map(|index| attached(2 << 20, index)).collect();
+    let bodies: Vec<_> = (0..72).map(|index| attached(1 << 20, index)).collect();
     for (index, (extension, body)) in bodies.iter().enumerate() {
         let header = Header { flags: flags::ATTACHED, ..request(index as u32) };
         pair.outbox.send_big(&pair.near, header, extension, &[body]).unwrap();
     }
-    assert_eq!(pair.outbox.lent(), (40, 40));
+    assert_eq!(pair.outbox.lent(), (64, 64));
     assert!(pair.outbox.queued() > 4 << 20);
     let mut seen = pair.run();
     seen.sort_by_key(|frame| frame.slot);
@@ -613,7 +613,7 @@ fn what_cannot_go_as_memory_goes_in_pieces() {
     for (frame, (_, body)) in seen.iter().zip(&bodies) {
         assert!(frame.payload == *body, "payload {} differs", frame.slot);
     }
-    assert_eq!(pair.returned().len(), 40);
+    assert_eq!(pair.returned().len(), 64);
     let mut silent = Pair::new();
     silent.outbox.send_big(&silent.near, request(1), &[], &[&payload(1 << 20, 1)]).unwrap();
     assert_eq!(silent.outbox.lent(), (0, 0), "nobody said that it takes memory");
