@@ -62,7 +62,12 @@ export async function buildTs() {
 /** Has V8 compile the code for this Node, as `daffi compile` does for a package that was installed. */
 export async function compileAhead() {
   if (codeFiles().some((path) => path.includes(`.${process.version}-`))) return
-  await run('setup: compiling the code ahead (daffi compile)', process.execPath, ['dist/cli.js', 'compile'])
+  try {
+    await run('setup: compiling the code ahead (daffi compile)', process.execPath, ['dist/cli.js', 'compile'])
+  } catch (error) {
+    // Without it all works, and starts take longer.
+    console.warn(error instanceof Error ? error.message : error)
+  }
 }
 
 function outputs() {

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process'
 import { cpSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import test from 'ava'
 import type { TlsOptions } from 'daffi'
 import { figure } from '../helpers/figures.js'
@@ -91,6 +92,12 @@ test('what `daffi compile` made is what a process loads, and one that cannot use
   writeFileSync(file, whole)
   truncateSync(file, whole.length - 1)
   t.is(await loaded(), 'as a module, 3', 'of another build of Node')
+})
+
+test('in a global scope of its own, as test runners have it, daffi uses what is global there', async (t) => {
+  const program = join(repository, '__test__/fixtures/own-scope.mjs')
+  const dist = pathToFileURL(join(repository, 'dist/')).href
+  t.deepEqual(await node('--experimental-vm-modules', '--no-warnings', program, dist), { code: 0, out: 'its own\n', err: '' })
 })
 
 /** A program that tells how it came to the code of the daffi beside it, which then answers a call. */

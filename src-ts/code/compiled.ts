@@ -3,7 +3,7 @@
  * runs, which is half of what an import and a first call take. What it made of them lies in a file beside the code.
  */
 import { readFileSync } from 'node:fs'
-import { constants, Script } from 'node:vm'
+import { constants, runInThisContext, Script } from 'node:vm'
 import type * as Entries from '../entries.js'
 
 /** What the script of the code gives: it makes the entries, and looks for the addon beside the module of this URL. */
@@ -22,10 +22,29 @@ export function readScript(file: string, cachedData?: Buffer): Script {
 
 /** Runs the script as the CommonJS module that its file is. */
 export function makeOf(script: Script): Make {
+  return exportsOf(script.runInThisContext())
+}
+
+/** Runs the code in `file` in the global scope of whoever calls this, whichever that is. */
+export function makeHere(file: string): Make {
+  return exportsOf(new Function('module', readFileSync(file, 'latin1')) as Run)
+}
+
+/**
+ * Whether modules have a global scope of their own here, as those of test runners do: a script would run in that of the
+ * process, whose `Map`, `Error` and `Promise` are others.
+ */
+export function isInScopeOfItsOwn(): boolean {
+  return runInThisContext('globalThis') !== globalThis
+}
+
+function exportsOf(run: Run): Make {
   const module = { exports: undefined as unknown as Make }
-  script.runInThisContext()(module)
+  run(module)
   return module.exports
 }
+
+type Run = (module: { exports: Make }) => void
 
 /** Where the compiled code of `file` lies: a Node of another version has a file of its own. */
 export function pathOf(file: string): string {

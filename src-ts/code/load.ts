@@ -5,13 +5,17 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type * as Entries from '../entries.js'
-import { makeOf, type Make, readCompiled, readScript } from './compiled.js'
+import { isInScopeOfItsOwn, makeHere, makeOf, type Make, readCompiled, readScript } from './compiled.js'
 import { CODE } from './name.js'
 
 const file = fileURLToPath(new URL(CODE, import.meta.url))
-const compiled = process.sourceMapsEnabled ? undefined : readCompiled(file)
-const make: Make = compiled === undefined ? createRequire(import.meta.url)(file) : makeOf(readScript(file, compiled))
 
-const made: typeof Entries = make(import.meta.url)
+function load(): Make {
+  if (isInScopeOfItsOwn()) return makeHere(file)
+  const compiled = process.sourceMapsEnabled ? undefined : readCompiled(file)
+  return compiled === undefined ? createRequire(import.meta.url)(file) : makeOf(readScript(file, compiled))
+}
+
+const made: typeof Entries = load()(import.meta.url)
 export const index: (typeof Entries)['index'] = made.index
 export const testing: (typeof Entries)['testing'] = made.testing

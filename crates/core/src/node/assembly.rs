@@ -76,8 +76,8 @@ struct Copying {
 pub(super) enum Copied {
     /// There is more to copy.
     Some,
-    /// Memory of this number is its owner's again. It came with this part, whose payload has ended, or is not wanted any more.
-    All(Header, u32),
+    /// Memory of this number is its owner's again, and with this part its payload has ended; `None` when nobody wants that any more.
+    All(Option<Header>, u32),
 }
 
 /// A payload that waits to be taken.
@@ -214,7 +214,9 @@ impl Assemblies {
         let header = copying.header;
         let assembly = self.arriving.get(&key(&header));
         let wanted = assembly.filter(|assembly| assembly.is_copying && assembly.payload.len() == copying.at);
-        let left = wanted.map_or(0, |assembly| assembly.total - copying.at);
+        let Some(left) = wanted.map(|assembly| assembly.total - copying.at) else {
+            return Some(Copied::All(None, copying.number));
+        };
         let bytes = left.min(FRAGMENT_BYTES as usize);
         let space = self.space(&header, bytes);
         if space.is_some_and(|space| copying.memory.read(space, copying.at as u64).is_ok()) {
@@ -228,7 +230,7 @@ impl Assemblies {
         if let Some(assembly) = self.arriving.get_mut(&key(&header)) {
             assembly.is_copying = false;
         }
-        Some(Copied::All(header, copying.number))
+        Some(Copied::All(Some(header), copying.number))
     }
 
     /// A piece has ended: the payload with it, when it was the last.

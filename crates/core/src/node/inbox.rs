@@ -110,7 +110,7 @@ impl Inbox {
         };
         if let Some(Copied::All(header, number)) = self.assemblies.copy_some() {
             self.replies.extend(returned(number));
-            self.end_piece(&header);
+            header.iter().for_each(|header| self.end_piece(header));
         }
         let (head, space) = room.split_at_mut(carried);
         head.copy_from_slice(&self.carry);
