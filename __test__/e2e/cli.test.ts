@@ -97,7 +97,11 @@ test('what `daffi compile` made is what a process loads, and one that cannot use
 test('in a global scope of its own, as test runners have it, daffi uses what is global there', async (t) => {
   const program = join(repository, '__test__/fixtures/own-scope.mjs')
   const dist = pathToFileURL(join(repository, 'dist/')).href
-  t.deepEqual(await node('--experimental-vm-modules', '--no-warnings', program, dist), { code: 0, out: 'its own\n', err: '' })
+  t.deepEqual(await node('--experimental-vm-modules', '--no-warnings', program, dist), {
+    code: 0,
+    out: 'its own\n',
+    err: '',
+  })
 })
 
 /** A program that tells how it came to the code of the daffi beside it, which then answers a call. */
