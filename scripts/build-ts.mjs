@@ -159,9 +159,9 @@ async function bundle() {
     outExtension: { '.js': '.cjs' },
     format: 'cjs',
     // The script gives a function, since a script has no URL. V8 compiles one in brackets with all that is around it.
-    banner: { js: '"use strict";module.exports=(function(importer){var module={exports:{}};' },
+    banner: { js: '"use strict";module.exports=(function(importer,outerFunction){var module={exports:{}};' },
     footer: { js: 'return module.exports})' },
-    define: { 'import.meta.url': 'importer' },
+    define: { 'import.meta.url': 'importer', DAFFI_NEW_FUNCTION: 'outerFunction' },
   })
   const path = Object.keys(code.outputs).find((path) => path.endsWith('.cjs'))
   const name = basename(path)
@@ -170,7 +170,10 @@ async function bundle() {
   const load = await bundleOf({ load: 'src-ts/code/load.ts' }, naming)
   const command = await bundleOf(COMMAND, naming)
   // A bundler takes the code as the module that it is; Node goes by "imports" of package.json to the other one.
-  write('dist/bundled.js', `import make from './${name}'\nexport const { index, testing } = make(import.meta.url)\n`)
+  write(
+    'dist/bundled.js',
+    `import make from './${name}'\nexport const { index, testing } = make(import.meta.url, (...words) => new Function(...words))\n`,
+  )
   const made = createRequire(import.meta.url)(inRoot(path))(import.meta.url)
   for (const entry of Object.keys(ENTRIES)) {
     const names = Object.keys(made[entry]).toSorted().join(', ')

@@ -104,7 +104,7 @@ test('in a global scope of its own, as test runners have it, daffi uses what is 
   })
 })
 
-/** A program that tells how it came to the code of the daffi beside it, which then answers a call. */
+/** A program that tells how it came to the code of the daffi beside it, which then runs a sent function with an `import`. */
 function writeProgram(path: string): void {
   writeFileSync(
     path,
@@ -118,7 +118,11 @@ const callee = await Global.start({ ...at, processName: 'callee', initController
 callee.callback('add', (a, b) => a + b)
 const caller = await Global.start({ ...at, processName: 'caller' })
 await caller.waitFunction('add')
-console.log((isModule ? 'as a module, ' : 'compiled, ') + (await caller.call.add(1, 2)))
+const sum = await caller.transferAndCall('callee', async (a) => {
+  const { pid } = await import('node:process')
+  return pid > 0 ? a + 2 : 0
+}, 1)
+console.log((isModule ? 'as a module, ' : 'compiled, ') + sum)
 await caller.stop()
 await callee.stop()
 rmSync(at.unixSockPath, { recursive: true, force: true })

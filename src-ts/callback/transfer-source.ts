@@ -1,5 +1,6 @@
 /** Functions as text: checked before they are sent, checked again before they run. */
 import { join, resolve } from 'node:path'
+import { newFunction } from '../code/new-function.js'
 import { InitializationError, PayloadTooLargeError, SerializationError, show } from '../errors.js'
 import type { AnyFunction } from './callback.js'
 import { parse } from './parser.js'
@@ -247,7 +248,7 @@ function compile(text: string, hash: string): AnyFunction {
   const node = parseFunction(text)
   if (typeof node === 'string') throw new SerializationError(`A sent function is refused: ${node}.`)
   // Not a sandbox: the text runs with all rights of this process, which the transfer policy allowed before.
-  const make = new Function(
+  const make = newFunction(
     ...PROVIDED,
     `'use strict'; return (${text}\n)\n//# sourceURL=daffi-transfer-${hash.slice(0, 12)}`,
   )

@@ -24,7 +24,7 @@ Processes with flags for V8, such as --max-old-space-size, start as before.
 export async function compile(print: (line: string) => void): Promise<void> {
   const file = fileURLToPath(new URL(CODE, import.meta.url))
   const script = readScript(file)
-  await callOnce(makeOf(script)(import.meta.url).index)
+  await callOnce(makeOf(script)(import.meta.url, (...words) => new Function(...words) as () => unknown).index)
   const compiled = withBuild(script.createCachedData())
   const path = pathOf(file)
   // At once, since others may start just now.

@@ -3,11 +3,15 @@
  * runs, which is half of what an import and a first call take. What it made of them lies in a file beside the code.
  */
 import { readFileSync } from 'node:fs'
-import { constants, runInThisContext, Script } from 'node:vm'
+import { runInThisContext, Script } from 'node:vm'
 import type * as Entries from '../entries.js'
+import type { NewFunction } from './new-function.js'
 
-/** What the script of the code gives: it makes the entries, and looks for the addon beside the module of this URL. */
-export type Make = (importer: string) => typeof Entries
+/**
+ * What the script of the code gives: it makes the entries, looks for the addon beside the module of this URL, and makes sent
+ * functions with that module's `new Function`.
+ */
+export type Make = (importer: string, newFunction: NewFunction) => typeof Entries
 
 /** The code in `file` as a script, from what V8 compiled where that is given and V8 takes it. */
 export function readScript(file: string, cachedData?: Buffer): Script {
@@ -15,7 +19,6 @@ export function readScript(file: string, cachedData?: Buffer): Script {
   return new Script(`${HEAD}${readFileSync(file, 'latin1')}\n})`, {
     filename: file,
     columnOffset: -HEAD.length,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     ...(cachedData && { cachedData }),
   })
 }

@@ -16,6 +16,6 @@ function load(): Make {
   return compiled === undefined ? createRequire(import.meta.url)(file) : makeOf(readScript(file, compiled))
 }
 
-const made: typeof Entries = load()(import.meta.url)
+const made: typeof Entries = load()(import.meta.url, (...words) => new Function(...words) as () => unknown)
 export const index: (typeof Entries)['index'] = made.index
 export const testing: (typeof Entries)['testing'] = made.testing
