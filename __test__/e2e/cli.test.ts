@@ -1,4 +1,4 @@
-/** The command `daffi`: certificates that nodes and controllers can use, and words that it does not understand. */
+/** The command `daffi`: certificates that nodes and controllers can use, code compiled ahead, and words that it does not understand. */
 import { execFile } from 'node:child_process'
 import { cpSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

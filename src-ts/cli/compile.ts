@@ -2,9 +2,9 @@
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { makeOf, pathOf, readScript, withBuild } from '../code/compiled.js'
-import { CODE } from '../code/name.js'
+import { CODE_FILE } from '../code/name.js'
+import { newFunction } from '../code/new-function.js'
 import type * as Index from '../index.js'
 
 /** What `daffi compile --help` prints. */
@@ -22,11 +22,10 @@ Processes with flags for V8, such as --max-old-space-size, start as before.
 
 /** Runs the command. */
 export async function compile(print: (line: string) => void): Promise<void> {
-  const file = fileURLToPath(new URL(CODE, import.meta.url))
-  const script = readScript(file)
-  await callOnce(makeOf(script)(import.meta.url, (...words) => new Function(...words) as () => unknown).index)
+  const script = readScript(CODE_FILE)
+  await callOnce(makeOf(script)(import.meta.url, newFunction).index)
   const compiled = withBuild(script.createCachedData())
-  const path = pathOf(file)
+  const path = pathOf(CODE_FILE)
   // At once, since others may start just now.
   const made = `${path}.${process.pid}`
   try {

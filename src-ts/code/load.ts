@@ -3,19 +3,17 @@
  * `--enable-source-maps`, since scripts have none.
  */
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import type * as Entries from '../entries.js'
 import { isInScopeOfItsOwn, makeHere, makeOf, type Make, readCompiled, readScript } from './compiled.js'
-import { CODE } from './name.js'
-
-const file = fileURLToPath(new URL(CODE, import.meta.url))
+import { CODE_FILE } from './name.js'
+import { newFunction } from './new-function.js'
 
 function load(): Make {
-  if (isInScopeOfItsOwn()) return makeHere(file)
-  const compiled = process.sourceMapsEnabled ? undefined : readCompiled(file)
-  return compiled === undefined ? createRequire(import.meta.url)(file) : makeOf(readScript(file, compiled))
+  if (isInScopeOfItsOwn()) return makeHere(CODE_FILE)
+  const compiled = process.sourceMapsEnabled ? undefined : readCompiled(CODE_FILE)
+  return compiled === undefined ? createRequire(import.meta.url)(CODE_FILE) : makeOf(readScript(CODE_FILE, compiled))
 }
 
-const made: typeof Entries = load()(import.meta.url, (...words) => new Function(...words) as () => unknown)
+const made: typeof Entries = load()(import.meta.url, newFunction)
 export const index: (typeof Entries)['index'] = made.index
 export const testing: (typeof Entries)['testing'] = made.testing

@@ -4,7 +4,7 @@ export type NewFunction = (...parametersAndBody: string[]) => (...given: unknown
 declare const DAFFI_NEW_FUNCTION: NewFunction | undefined
 
 /**
- * `new Function`. In the build it is that of the module which loads the code: a function made by a script that was compiled
+ * `new Function`. In the code that was built it is that of the module which loads it: a function made by a script that was compiled
  * ahead could not `import()`, as V8 does not keep whose import it would be.
  */
 export const newFunction: NewFunction =
