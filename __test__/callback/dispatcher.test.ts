@@ -60,7 +60,7 @@ function serve(
     system: () => undefined,
   }
   const names = {
-    names: new Map(ids.map((name, index) => [index + 1, name])),
+    callbackName: (id: number) => ids[id - 1],
     nodeName: (index: number) => ({ 2: 'b', 3: 'c' })[index],
     controller: 2,
   }

@@ -36,7 +36,11 @@ function serve(
       system('schedule', [method, ...order], caller),
     system,
   }
-  const names = { names: new Map([[1, 'slow']]), nodeName: (index: number) => `n${index}`, controller: 3 }
+  const names = {
+    callbackName: (id: number) => (id === 1 ? 'slow' : undefined),
+    nodeName: (index: number) => `n${index}`,
+    controller: 3,
+  }
   const noStreams = (): never => {
     throw new Error('no stream is expected')
   }

@@ -75,7 +75,7 @@ export class FakeLink implements Link {
   constructor(options: LinkOptions, events: LinkEvents, serve: Serve) {
     this.options = options
     this.events = events
-    const names = { names: this.#names, nodeName: () => 'w', controller: 0 }
+    const names = { callbackName: (id: number) => this.#names.get(id), nodeName: () => 'w', controller: 0 }
     const ports = (): never => {
       throw new Error('a fake link has no streams')
     }

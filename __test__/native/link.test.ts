@@ -427,7 +427,7 @@ test('what arrives is handed on with all it says', async (t) => {
     ['transfer', ['hash', null, []], 2, true, 5, 6, 0],
     ['cancel', 3, 4],
   ])
-  t.is(names.names.get(7), 'add')
+  t.is(names.callbackName(7), 'add')
   t.is(names.nodeName(2), 'b')
   respond(3, 4, 0, 'done')
   await turn()

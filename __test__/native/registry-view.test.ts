@@ -57,8 +57,8 @@ test('a change is given in names and seen from both sides', (t) => {
   })
   t.is(view.indexOf('b'), 2)
   t.is(view.nodeName(2), 'b')
-  t.is(view.names.get(8), 'g')
-  t.deepEqual(view.method('f'), { id: 7, name: 'f', others: 1 })
+  t.is(view.callbackName(8), 'g')
+  t.deepEqual(view.method('f'), { id: 7, name: 'f', callback: 'f', others: 1 })
   t.is(view.method('h'), undefined)
   t.deepEqual(byName(view), [
     ['own', []],
@@ -115,7 +115,7 @@ test('a node that comes back under its name in one change stays, with what it ex
     ['own', []],
     ['b', ['f']],
   ])
-  t.deepEqual(view.method('f'), { id: 9, name: 'f', others: 1 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 1 })
 })
 
 test('a name that is withdrawn and exposed again in one change stays exposed, under its new id', (t) => {
@@ -123,18 +123,35 @@ test('a name that is withdrawn and exposed again in one change stays exposed, un
   view.apply(change({ withdraws: [[1, [7]]] }))
   const told = view.apply(change({ names: [[9, 'f']], exposes: [[2, [9]]], withdraws: [[2, [7]]] }))
   t.deepEqual(told, { joined: [], left: [], added: [], removed: [] })
-  t.deepEqual(view.method('f'), { id: 9, name: 'f', others: 1 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 1 })
   t.deepEqual([...(view.nodes.get('b') ?? [])], ['f'])
-  t.is(view.names.get(7), 'f', 'a request under the old id may still be on its way')
+  t.is(view.callbackName(7), 'f', 'a request under the old id may still be on its way')
 })
 
 test('a name that moves to another node in one change is counted there', (t) => {
   const view = pair()
   view.apply(change({ withdraws: [[1, [7]]], joined: [[3, 'c']] }))
   view.apply(change({ names: [[9, 'f']], exposes: [[3, [9]]], left: [2] }))
-  t.deepEqual(view.method('f'), { id: 9, name: 'f', others: 1 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 1 })
   view.apply(change({ withdraws: [[3, [9]]] }))
-  t.deepEqual(view.method('f'), { id: 9, name: 'f', others: 0 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 0 })
+})
+
+test('a name that was called is found under its new id, and not at all once nobody is known', (t) => {
+  const view = pair()
+  t.is(view.method('f')?.id, 7)
+  view.apply(
+    change({
+      withdraws: [
+        [1, [7]],
+        [2, [7]],
+      ],
+    }),
+  )
+  view.apply(change({ names: [[9, 'f']], exposes: [[2, [9]]] }))
+  t.is(view.method('f')?.id, 9)
+  view.clear()
+  t.is(view.method('f'), undefined)
 })
 
 test('clear forgets all, and tells it as nodes that left', (t) => {
@@ -149,7 +166,8 @@ test('clear forgets all, and tells it as nodes that left', (t) => {
     ],
   })
   t.is(view.own, 0)
-  t.is(view.nodes.size + view.names.size, 0)
+  t.is(view.nodes.size, 0)
+  t.is(view.callbackName(7), undefined)
   t.is(view.method('f'), undefined)
 })
 
@@ -291,7 +309,7 @@ function applyLate(view: RegistryView, told: WireChange): void {
 /** Everything that can be read of a view, each with what it says. */
 const READS: Record<string, (view: RegistryView) => unknown> = {
   nodes: byName,
-  names: (view) => [...view.names],
+  callbackName: (view) => [7, 8, 9].map((id) => view.callbackName(id)),
   ownNames: (view) => [...view.ownNames],
   controller: (view) => view.controller,
   method: (view) => [view.method('f'), view.method('g'), view.method('*g')],

@@ -16,7 +16,8 @@ export const w4: Work = {
     async function range(count: number): Promise<void> {
       let next = 0
       await caller.range(count, (item) => {
-        check(item === next, `item ${String(item)} in place of ${next}`)
+        // A text for each item would be a fifth of what is measured.
+        if (item !== next) check(false, `item ${String(item)} in place of ${next}`)
         next += 1
       })
       check(next === count, `${next} items of ${count}`)

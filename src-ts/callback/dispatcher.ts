@@ -101,7 +101,7 @@ export class Dispatcher implements Inbound {
     local: boolean,
     key: string = '',
   ): void {
-    const name = this.#names.names.get(callback)
+    const name = this.#names.callbackName(callback)
     const entry = name === undefined ? undefined : this.#host.lookup(name)
     if (key !== '' && entry !== undefined && wantsReply && Array.isArray(args)) {
       const caller = this.#names.nodeName(node) ?? ''
@@ -123,7 +123,7 @@ export class Dispatcher implements Inbound {
   }
 
   schedule(callback: number, order: unknown, node: number, slot: number, generation: number, local: boolean): void {
-    const name = this.#names.names.get(callback)
+    const name = this.#names.callbackName(callback)
     this.#answer(node, local, slot, generation, true, (caller) => {
       if (!Array.isArray(order)) throw new Refusal(WireCode.PayloadRejected)
       if (name === undefined) throw new Refusal(WireCode.NoCandidate)
@@ -140,7 +140,7 @@ export class Dispatcher implements Inbound {
     timeoutMs: number,
     hasSource: boolean,
   ): void {
-    const name = this.#names.names.get(callback)
+    const name = this.#names.callbackName(callback)
     const entry = name === undefined ? undefined : this.#host.lookup(name)
     if (entry === undefined) return this.#respond(slot, generation, WireCode.NoCandidate, null)
     if (!Array.isArray(args)) return this.#respond(slot, generation, WireCode.PayloadRejected, null)

@@ -221,8 +221,8 @@ export type Respond = (slot: number, generation: number, code: number, value: un
 
 /** What a link knows of the numbers in the frames it hands on. */
 export interface Names {
-  /** Callback id to name. */
-  readonly names: ReadonlyMap<number, string>
+  /** The name of the callback with this id. */
+  callbackName(id: number): string | undefined
   /** The name of a node; one that has just left has none. */
   nodeName(index: number): string | undefined
   /** Index of the node in the controller's own process, 0 where it has none. */

@@ -17,7 +17,6 @@ export interface WireChange {
  * wait as bytes until something is read; what was read before is the same object ever after.
  */
 export class RegistryView {
-  readonly #names = new Map<number, string>()
   readonly #ownNames = new Set<string>()
   readonly #byName = new Map<string, Node>()
   /** By index. Most often all of a run, so an array is smaller than a Map; with gaps V8 makes a table of it. */
@@ -25,7 +24,10 @@ export class RegistryView {
   /** Who gets broadcasts, by callback name, until something changes. */
   readonly #receivers = new Map<string, Receivers>()
   readonly #methods = new Map<string, Method>()
-  readonly #methodsById = new Map<number, Method>()
+  /** By id, which grow: an array, as `#byIndex` is. */
+  readonly #methodsById: (Method | undefined)[] = []
+  /** Those of `#methods` that were called, each under the string it was called by, until names come. */
+  readonly #called = new Map<string, Method>()
   /** The own node's index. */
   own: number = 0
   /** Name of the node in the controller's own process as the Welcome tells it; empty where there is none. */
@@ -40,10 +42,10 @@ export class RegistryView {
     return this.#byName
   }
 
-  /** Callback id to name, for incoming requests. */
-  get names(): ReadonlyMap<number, string> {
+  /** The name of the callback with this id, for incoming requests. */
+  callbackName(id: number): string | undefined {
     if (this.#late !== null) this.#catchUp()
-    return this.#names
+    return this.#methodsById[id]?.callback
   }
 
   /** What the controller has of this node, as it was told. */
@@ -64,7 +66,17 @@ export class RegistryView {
   /** The callback of this name, as far as it is known. */
   method(name: string): Method | undefined {
     if (this.#late !== null) this.#catchUp()
-    return this.#methods.get(name)
+    return this.#called.get(name) ?? this.#find(name)
+  }
+
+  /**
+   * A caller has the string that V8 keeps for names of properties, and the controller told another of the same letters: a
+   * Map would compare them at each call. To make all names such strings when they come takes ten times as long.
+   */
+  #find(name: string): Method | undefined {
+    const method = this.#methods.get(name)
+    if (method !== undefined) this.#called.set(name, method)
+    return method
   }
 
   /** Whether another node, or the node of this index, has a generator of this name. */
@@ -110,7 +122,13 @@ export class RegistryView {
   /** Applies a change and gives it in names. */
   apply(change: WireChange): RegistryChanges {
     if (this.#late !== null) this.#catchUp()
-    const changes: RegistryChanges = { joined: [], left: [], added: [], removed: [] }
+    const changes = noChanges()
+    this.#apply(change, changes)
+    return changes
+  }
+
+  /** @param changes - gets it in names, where somebody wants them. */
+  #apply(change: WireChange, changes: RegistryChanges | null): void {
     this.#receivers.clear()
     for (const joined of change.joined) {
       // Here and below: whatever a controller sends, it is no other property of an array.
@@ -119,23 +137,24 @@ export class RegistryView {
       const node = new Node(index, name)
       this.#byIndex[index] = node
       this.#byName.set(name, node)
-      changes.joined.push(name)
+      changes?.joined.push(name)
       if (this.#controller === 0 && name === this.controllerName) this.#controller = index
     }
-    for (const [id, told] of change.names) {
-      if (this.#names.has(id)) continue
-      // Calls and requests look it up by the string that V8 has for property names: this is that string.
-      const name = Object.keys({ [told]: id })[0] as string
-      const method: Method = { id, name, others: 0 }
-      this.#names.set(id, name.startsWith(GENERATOR_PREFIX) ? name.slice(1) : name)
-      this.#methodsById.set(id, method)
+    if (change.names.length > 0) this.#called.clear()
+    for (const named of change.names) {
+      const id = named[0] >>> 0
+      const name = String(named[1])
+      const isLatest = id >= this.#methodsById.length
+      if (!isLatest && this.#methodsById[id] !== undefined) continue
+      const callback = name.startsWith(GENERATOR_PREFIX) ? name.slice(1) : name
+      const method: Method = { id, name, callback, others: 0 }
+      this.#methodsById[id] = method
       // A name that all had withdrawn comes back under a higher id; who still has the old one is told off below.
-      if ((this.#methods.get(name)?.id ?? 0) < id) this.#methods.set(name, method)
+      if (isLatest || (this.#methods.get(name)?.id ?? 0) < id) this.#methods.set(name, method)
     }
     for (const [index, ids] of change.exposes) this.#expose(index >>> 0, ids, changes)
     for (const [index, ids] of change.withdraws) this.#withdraw(index >>> 0, ids, changes)
     for (const index of change.left) this.#leave(index >>> 0, changes)
-    return changes
   }
 
   /**
@@ -165,7 +184,7 @@ export class RegistryView {
   #applyEach(bodies: Iterable<Body>): void {
     for (const [buffer, start, end] of bodies) {
       try {
-        this.apply(decodeFrom(buffer, start, end, null) as WireChange)
+        this.#apply(decodeFrom(buffer, start, end, null) as WireChange, null)
       } catch (error) {
         // As of one that is applied at once: who reads is not to blame.
         queueMicrotask(() => {
@@ -178,13 +197,13 @@ export class RegistryView {
   /** Forgets everything: the controller is gone. */
   clear(): RegistryChanges {
     if (this.#late !== null) this.#catchUp()
-    const changes: RegistryChanges = { joined: [], left: [], added: [], removed: [] }
+    const changes = noChanges()
     this.#byIndex.forEach((_node, index) => this.#leave(index, changes))
     this.#byIndex.length = 0
     this.#byName.clear()
-    this.#names.clear()
     this.#methods.clear()
-    this.#methodsById.clear()
+    this.#called.clear()
+    this.#methodsById.length = 0
     this.own = 0
     this.#ownNames.clear()
     this.controllerName = ''
@@ -192,43 +211,43 @@ export class RegistryView {
     return changes
   }
 
-  #expose(index: number, ids: readonly number[], changes: RegistryChanges): void {
+  #expose(index: number, ids: readonly number[], changes: RegistryChanges | null): void {
     const node = this.#byIndex[index]
     if (node === undefined) return
     if (node.ids === NO_IDS) node.giveSets()
     for (const id of ids) {
-      const name = this.#names.get(id)
-      if (name === undefined || node.ids.has(id)) continue
-      node.ids.add(id)
-      const method = this.#methodsById.get(id) as Method
-      if (index === this.own) this.#ownNames.add(method.name)
-      else method.others++
-      if (node.callbacks.has(name)) {
-        if (this.#hasOtherKind(node, method)) changes.kinds = true
-        continue
-      }
-      node.callbacks.add(name)
-      changes.added.push([node.name, name])
+      const method = this.#methodsById[id]
+      if (method === undefined || !isNew(node.ids, id)) continue
+      if (index === this.own) {
+        this.#ownNames.add(method.name)
+        // Each request looks its function up by this.
+        method.callback = asPropertyName(method.callback)
+      } else method.others++
+      if (isNew(node.callbacks, method.callback)) changes?.added.push([node.name, method.callback])
+      else if (changes !== null && this.#hasOtherKind(node, method)) changes.kinds = true
     }
   }
 
-  #withdraw(index: number, ids: readonly number[], changes: RegistryChanges): void {
+  #withdraw(index: number, ids: readonly number[], changes: RegistryChanges | null): void {
     const node = this.#byIndex[index]
     if (node === undefined) return
     for (const id of ids) {
       if (!node.ids.delete(id)) continue
-      const method = this.#methodsById.get(id) as Method
-      if (index === this.own) this.#ownNames.delete(method.name)
-      else method.others--
-      const name = this.#names.get(id) as string
+      const method = this.#methodsById[id] as Method
+      this.#withdrawn(index, method)
       // It may have the name under a later id already.
-      if (this.#hasOtherId(node, name)) {
-        if (this.#hasOtherKind(node, method)) changes.kinds = true
+      if (this.#hasOtherId(node, method.callback)) {
+        if (changes !== null && this.#hasOtherKind(node, method)) changes.kinds = true
         continue
       }
-      node.callbacks.delete(name)
-      changes.removed.push([node.name, name])
+      node.callbacks.delete(method.callback)
+      changes?.removed.push([node.name, method.callback])
     }
+  }
+
+  #withdrawn(index: number, method: Method): void {
+    if (index === this.own) this.#ownNames.delete(method.name)
+    else method.others--
   }
 
   #hasOtherId(node: Node, name: string): boolean {
@@ -241,16 +260,34 @@ export class RegistryView {
     return node.ids.has(this.#methods.get(other)?.id ?? 0)
   }
 
-  #leave(index: number, changes: RegistryChanges): void {
+  #leave(index: number, changes: RegistryChanges | null): void {
     const node = this.#byIndex[index]
     if (node === undefined) return
-    this.#withdraw(index, [...node.ids], changes)
+    for (const id of node.ids) this.#withdrawn(index, this.#methodsById[id] as Method)
+    if (changes !== null) for (const callback of node.callbacks) changes.removed.push([node.name, callback])
+    node.dropSets()
     this.#receivers.clear()
     delete this.#byIndex[index]
     // A node that came back under its name has another index already.
     if (this.#byName.get(node.name) === node) this.#byName.delete(node.name)
-    changes.left.push(node.name)
+    changes?.left.push(node.name)
   }
+}
+
+function noChanges(): RegistryChanges {
+  return { joined: [], left: [], added: [], removed: [] }
+}
+
+/** Adds to a set what it does not have; false when it does. */
+function isNew<T>(set: Set<T>, value: T): boolean {
+  const { size } = set
+  set.add(value)
+  return set.size > size
+}
+
+/** The one string of these letters that V8 has for property names: a Map that has it as a key need not compare letters. */
+function asPropertyName(name: string): string {
+  return Object.keys({ __proto__: null, [name]: 0 })[0] as string
 }
 
 /** What every node has that exposes nothing. Nothing is ever added to them. */
@@ -275,6 +312,12 @@ class Node implements ReadonlySet<string> {
   giveSets(): void {
     this.ids = new Set()
     this.callbacks = new Set()
+  }
+
+  /** It has left. */
+  dropSets(): void {
+    this.ids = NO_IDS
+    this.callbacks = NO_NAMES
   }
 
   get size(): number {
@@ -312,6 +355,8 @@ export interface Method {
   readonly id: number
   /** As the controller knows it. */
   readonly name: string
+  /** As its node knows it: without the mark of a generator. */
+  callback: string
   /** How many nodes other than this one expose it. */
   others: number
 }

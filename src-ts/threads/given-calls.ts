@@ -31,7 +31,7 @@ export class GivenCalls {
 
   constructor(channel: Channel, serve: Serve) {
     this.#channel = channel
-    const names = { names: this.#names, nodeName: () => this.#caller, controller: 0 }
+    const names = { callbackName: (id: number) => this.#names.get(id), nodeName: () => this.#caller, controller: 0 }
     this.#inbound = serve(
       names,
       (id, _generation, code, value) => this.#respond(id, code, value),
