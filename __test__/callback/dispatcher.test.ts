@@ -1,14 +1,15 @@
 import test from 'ava'
 import type { Respond } from '../../src-ts/native/link-types.js'
 import { type CallbackHost, Dispatcher } from '../../src-ts/callback/dispatcher.js'
-import { findContext, getContext } from '../../src-ts/callback/context.js'
+import { findContext, getContext, limitingContext } from '../../src-ts/callback/context.js'
 import type { AnyFunction } from '../../src-ts/callback/callback.js'
 import { hashOf, prepareSource } from '../../src-ts/callback/transfer-source.js'
-import { systemClock } from '../../src-ts/clock.js'
+import { type Clock, systemClock } from '../../src-ts/clock.js'
 import { errorFromWire, WireCode } from '../../src-ts/errors.js'
 import type { Global } from '../../src-ts/global.js'
 import { Middlewares } from '../../src-ts/middleware.js'
 import type { PeerInfo } from '../../src-ts/transfer-policy.js'
+import { FakeClock } from '../helpers/fake-clock.js'
 
 interface Outcome {
   slot: number
@@ -34,7 +35,13 @@ const g = { processName: 'own' } as Global
 
 function serve(
   fns: Record<string, AnyFunction>,
-  { maxRunning = 100, allows = true, withG = false, runIsolated = null as CallbackHost['runIsolated'] } = {},
+  {
+    maxRunning = 100,
+    allows = true,
+    withG = false,
+    runIsolated = null as CallbackHost['runIsolated'],
+    clock = systemClock as Clock,
+  } = {},
 ): Served {
   const ids = Object.keys(fns)
   const outcomes: Outcome[] = []
@@ -43,7 +50,7 @@ function serve(
   const audit: Told[] = []
   const host = {
     g,
-    clock: systemClock,
+    clock,
     middleware: new Middlewares(),
     lookup: (name: string) => {
       const fn = fns[name]
@@ -251,6 +258,65 @@ test('the context tells the caller, the deadline and the call', async (t) => {
   t.is(second?.deadline, null)
   t.not(first?.callId, second?.callId)
   t.is(findContext(), undefined)
+})
+
+test('the context of a plain function is made when it asks, and is as if it had been there from the beginning', (t) => {
+  const clock = new FakeClock()
+  const came = clock.wall()
+  const { outcomes, call } = serve(
+    {
+      slow: () => {
+        clock.advance(300)
+        const context = getContext()
+        t.is(context.deadline, came + 1000)
+        t.is(context.remainingMs, 700)
+        return context.caller
+      },
+      outer: () => {
+        call('inner')
+        const context = getContext()
+        call('inner')
+        t.is(getContext(), context)
+        t.is(limitingContext(), context)
+        return context.callId
+      },
+      inner: () => getContext().callId,
+      oneWay: () => t.is(limitingContext(), undefined),
+      fails: () => {
+        getContext()
+        throw new Error('fails')
+      },
+      looks: () => getContext().callId,
+    },
+    { clock },
+  )
+  call('slow', [], { timeoutMs: 1000 })
+  t.is(outcomes.pop()?.value, 'b')
+  call('outer')
+  t.deepEqual(
+    outcomes.map(({ value }) => value),
+    ['3-7', '4-7', '2-7'],
+  )
+  call('oneWay', [], { reply: false })
+  call('fails')
+  call('looks')
+  t.is(outcomes.at(-1)?.value, '6-7')
+  t.is(findContext(), undefined)
+})
+
+test('a plain function that returns a promise without having asked for its context has one: its caller can cancel', async (t) => {
+  const gate = defer()
+  const { dispatcher, outcomes, call } = serve({ wait: () => gate.promise, add: (a: number) => a + 1 })
+  const slot = call('wait')
+  call('add', [1])
+  dispatcher.cancel(slot, 7)
+  t.deepEqual(
+    outcomes.map(({ code }) => code),
+    [0, WireCode.Cancelled],
+  )
+  gate.resolve(1)
+  await turn()
+  t.is(outcomes.length, 2)
 })
 
 test('a cancel is answered at once, aborts the signal of the callback, and its late end is not answered again', async (t) => {

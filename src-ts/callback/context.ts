@@ -97,8 +97,8 @@ export class CallContext {
 
 const AsyncFunction = (async () => undefined).constructor
 const storage = new AsyncLocalStorage<CallContext>()
-/** The context while a callback's synchronous part runs. */
-let current: CallContext | null = null
+/** The context while a callback's synchronous part runs, or what makes it. */
+let current: CallContext | LateContext | null = null
 /** Whether the storage was ever used: asking it costs as much as a small part of a call, and most processes need not. */
 let isTracking = false
 /** Whether the context follows functions of every kind. */
@@ -130,6 +130,81 @@ export function runInContext(context: CallContext, fn: AnyFunction, args: readon
     return storage.run(context, fn, ...args)
   } finally {
     current = previous
+  }
+}
+
+/** Makes the context of a call that a node received; a call without result has nobody who waits. */
+export type MakeContext = (
+  node: number,
+  slot: number,
+  generation: number,
+  deadline: number | null,
+  wantsReply: boolean,
+) => CallContext
+
+/**
+ * A context that is made when somebody asks for it, for plain functions: most never ask, and a context costs more than a small
+ * call. One serves the calls of a dispatcher, one after the other.
+ */
+export class LateContext {
+  readonly #make: MakeContext
+  readonly #clock: Clock
+  #context: CallContext | null = null
+  #node = 0
+  #slot = 0
+  #generation = 0
+  #timeoutMs = 0
+  /** When the call came, on the clock that never jumps; told only where it has a timeout. */
+  #begun = 0
+  #wantsReply = true
+
+  constructor(make: MakeContext, clock: Clock) {
+    this.#make = make
+    this.#clock = clock
+  }
+
+  /** Whether it may stand for the context of `fn`: one that is `async`, or runs inside another call, gets its own at once. */
+  serves(fn: AnyFunction): boolean {
+    return current === null && !isEverywhere && fn.constructor !== AsyncFunction
+  }
+
+  /** As {@link runInContext}, for a function that it {@link LateContext.serves}. */
+  run(
+    fn: AnyFunction,
+    args: readonly unknown[],
+    node: number,
+    slot: number,
+    generation: number,
+    timeoutMs: number,
+    wantsReply: boolean,
+  ): unknown {
+    this.#node = node
+    this.#slot = slot
+    this.#generation = generation
+    this.#timeoutMs = timeoutMs
+    if (timeoutMs > 0) this.#begun = this.#clock.now()
+    this.#wantsReply = wantsReply
+    current = this
+    try {
+      return begun(fn(...args))
+    } finally {
+      current = null
+    }
+  }
+
+  /** The context of the call that runs, or ran last. */
+  get context(): CallContext {
+    this.#context ??= this.#make(this.#node, this.#slot, this.#generation, this.#deadline(), this.#wantsReply)
+    return this.#context
+  }
+
+  /** The call that ran last needs it no longer here. */
+  drop(): void {
+    this.#context = null
+  }
+
+  #deadline(): number | null {
+    return this.#timeoutMs > 0 ? this.#clock.wall() + this.#timeoutMs - (this.#clock.now() - this.#begun) : null
   }
 }
 
@@ -175,7 +250,8 @@ export function getContext(): CallContext {
 
 /** As {@link getContext}, `undefined` outside a callback. */
 export function findContext(): CallContext | undefined {
-  return current ?? (isTracking ? storage.getStore() : undefined)
+  if (current === null) return isTracking ? storage.getStore() : undefined
+  return current instanceof LateContext ? current.context : current
 }
 
 /** The context that limits calls made here, `undefined` outside a callback and after its end. */

@@ -6,7 +6,7 @@ import type { Inbound, Names, Ports, Respond } from '../native/link-types.js'
 import { describeError } from '../payload/remote-error.js'
 import { answerOf } from './answer.js'
 import type { AnyFunction } from './callback.js'
-import { CallContext, runInContext } from './context.js'
+import { CallContext, LateContext, runInContext } from './context.js'
 import type { RegisteredCallback } from './registry.js'
 import { Repeats } from './repeats.js'
 import { isThenable } from './schema.js'
@@ -62,6 +62,8 @@ export class Dispatcher implements Inbound {
   /** Calls that may be sent again. */
   readonly #repeats: Repeats
   #oneWay = 0
+  /** Of a plain callback while it runs. */
+  readonly #late: LateContext
   /** What {@link Dispatcher.invoke} began, under numbers below zero, too. */
   readonly #own = new Map<number, OwnRun>()
 
@@ -76,6 +78,7 @@ export class Dispatcher implements Inbound {
       else respond(slot, generation, code, value)
     }
     this.#repeats = new Repeats(host.clock, respond)
+    this.#late = new LateContext((...call) => this.#contextOf(...call), host.clock)
   }
 
   /** Calls whose callback has not ended. */
@@ -104,10 +107,7 @@ export class Dispatcher implements Inbound {
     const name = this.#names.callbackName(callback)
     const entry = name === undefined ? undefined : this.#host.lookup(name)
     if (key !== '' && entry !== undefined && wantsReply && Array.isArray(args)) {
-      const caller = this.#names.nodeName(node) ?? ''
-      // Of this caller and callback only: a key that somebody else has learnt gives them no outcome.
-      const own = `${caller}\n${entry.name}\n${key}`
-      this.#repeats.take(own, slot, generation, (settle) => this.#begin(entry, args, caller, timeoutMs, settle))
+      this.#repeat(entry, args, node, slot, generation, timeoutMs, key)
     } else if (entry === undefined) {
       if (callback === 0) this.#system(args, node, local, slot, generation, wantsReply)
       else if (wantsReply) this.#respond(slot, generation, WireCode.NoCandidate, null)
@@ -120,6 +120,22 @@ export class Dispatcher implements Inbound {
       if (entry.withG) args.unshift(this.#host.g)
       this.#run(entry.name, entry.fn, args, node, slot, generation, wantsReply, timeoutMs)
     }
+  }
+
+  /** A call that may be sent again. */
+  #repeat(
+    entry: RegisteredCallback,
+    args: unknown[],
+    node: number,
+    slot: number,
+    generation: number,
+    timeoutMs: number,
+    key: string,
+  ): void {
+    const caller = this.#names.nodeName(node) ?? ''
+    // Of this caller and callback only: a key that somebody else has learnt gives them no outcome.
+    const own = `${caller}\n${entry.name}\n${key}`
+    this.#repeats.take(own, slot, generation, (settle) => this.#begin(entry, args, caller, timeoutMs, settle))
   }
 
   schedule(callback: number, order: unknown, node: number, slot: number, generation: number, local: boolean): void {
@@ -149,7 +165,7 @@ export class Dispatcher implements Inbound {
       return this.#respond(slot, generation, WireCode.RemoteError, describeError(error))
     }
     if (this.#running.size >= this.#maxRunning) return this.#respond(slot, generation, WireCode.Overloaded, null)
-    const context = this.#contextOf(this.#names.nodeName(node) ?? '', slot, generation, timeoutMs)
+    const context = this.#contextOf(node, slot, generation, this.#deadline(timeoutMs), true)
     const stream = new StreamCall(this.#ports(slot, generation), hasSource)
     const own = entry.withG ? [this.#host.g] : []
     const { incoming } = this.#host.middleware
@@ -290,26 +306,29 @@ export class Dispatcher implements Inbound {
       if (wantsReply) this.#respond(slot, generation, WireCode.Overloaded, null)
       return
     }
-    const caller = slot < 0 ? (this.#own.get(slot) as OwnRun).caller : (this.#names.nodeName(node) ?? '')
-    const context = this.#contextOf(caller, slot, generation, timeoutMs)
-    // Nobody waits for a call without result, so what it calls in turn is nobody's loss either.
-    if (!wantsReply) context.release()
+    const { incoming } = this.#host.middleware
+    const isLate = incoming === null && this.#late.serves(fn)
+    let context = isLate ? null : this.#contextOf(node, slot, generation, this.#deadline(timeoutMs), wantsReply)
     let result: unknown
     this.#starting++
     try {
-      const { incoming } = this.#host.middleware
-      result = runInContext(context, incoming === null ? fn : this.#wrap(incoming, method, context, fn, args), args)
+      if (context === null) result = this.#late.run(fn, args, node, slot, generation, timeoutMs, wantsReply)
+      else {
+        result = runInContext(context, incoming === null ? fn : this.#wrap(incoming, method, context, fn, args), args)
+      }
       if (!isThenable(result)) {
         if (wantsReply) this.#respond(slot, generation, 0, result)
         return
       }
+      context ??= this.#late.context
     } catch (thrown) {
       this.#failed(thrown, slot, generation, wantsReply)
       return
     } finally {
+      if (isLate) this.#late.drop()
       this.#starting--
       // One that began a stop waits for the others of its batch, and for what follows below.
-      if (this.#idle.size > 0) queueMicrotask(() => this.#wakeIdle())
+      if (this.#idle.size > 0) this.#wakeIdleSoon()
     }
     this.#await(result, context, slot, generation, wantsReply)
   }
@@ -327,9 +346,23 @@ export class Dispatcher implements Inbound {
     return withIncoming(chain, method, context, args.slice(1), (given) => fn(g, ...given))
   }
 
-  #contextOf(caller: string, slot: number, generation: number, timeoutMs: number): CallContext {
+  #contextOf(
+    node: number,
+    slot: number,
+    generation: number,
+    deadline: number | null,
+    wantsReply: boolean,
+  ): CallContext {
     const { g, clock } = this.#host
-    return new CallContext(g, caller, slot, generation, timeoutMs > 0 ? clock.wall() + timeoutMs : null, clock)
+    const caller = slot < 0 ? (this.#own.get(slot) as OwnRun).caller : (this.#names.nodeName(node) ?? '')
+    const context = new CallContext(g, caller, slot, generation, deadline, clock)
+    // Nobody waits for a call without result, so what it calls in turn is nobody's loss either.
+    if (!wantsReply) context.release()
+    return context
+  }
+
+  #deadline(timeoutMs: number): number | null {
+    return timeoutMs > 0 ? this.#host.clock.wall() + timeoutMs : null
   }
 
   /** Answers with what a promise comes to. */
@@ -410,6 +443,11 @@ export class Dispatcher implements Inbound {
 
   #isIdle(): boolean {
     return this.#running.size === 0 && this.#starting === 0
+  }
+
+  // Apart, because a closure in `#run` would make every call allocate.
+  #wakeIdleSoon(): void {
+    queueMicrotask(() => this.#wakeIdle())
   }
 
   #wakeIdle(): void {

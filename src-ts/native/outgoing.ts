@@ -67,9 +67,7 @@ export class Outgoing {
       return Promise.reject(this.#noCandidate(name, node))
     if (signal?.aborted) return Promise.reject(signal.reason)
     if (this.#isFull()) return Promise.reject(tooManyCalls(name, this.#maxPending))
-    if (!this.#submission.isFree) {
-      return this.#whenFree(name, timeoutMs, signal, (leftMs) => this.request(name, args, node, leftMs, signal, key))
-    }
+    if (!this.#submission.isFree) return this.#requestLater(null, name, args, node, timeoutMs, signal, key)
     const answer = new Promise(capture)
     const slot = this.pending.take(name, newResolve, newReject)
     newResolve = newReject = nothing
@@ -89,7 +87,7 @@ export class Outgoing {
       return Promise.reject(this.#noCandidate(name, node))
     if (!this.#submission.isFree) {
       if (this.#isFull()) return Promise.reject(tooManyCalls(name, this.#maxPending))
-      return this.#whenFree(name, 0, undefined, () => this.post(name, args, node))
+      return this.#postLater(name, args, node)
     }
     const failure = this.#submission.append(Kind.Request, Flag.NoReply, node, 0, 0, method.id, args, 0, 'args')
     if (failure === BIG) return this.#postBig(name, method.id, args, node)
@@ -317,8 +315,10 @@ export class Outgoing {
     })
   }
 
+  // This and the next are apart, because a closure in `request` or `post` would make every call allocate.
+  /** Makes a call when there is room; one that has a slot had none for its big payload. */
   #requestLater(
-    slot: number,
+    slot: number | null,
     name: string,
     args: readonly unknown[],
     node: number,
@@ -327,7 +327,12 @@ export class Outgoing {
     key: CallKey | undefined,
   ): Promise<unknown> {
     const again = (leftMs: number): Promise<unknown> => this.request(name, args, node, leftMs, signal, key)
+    if (slot === null) return this.#whenFree(name, timeoutMs, signal, again)
     return this.#whenBigFree(slot, name, timeoutMs, signal, again)
+  }
+
+  #postLater(name: string, args: readonly unknown[], node: number): Promise<void> {
+    return this.#whenFree(name, 0, undefined, () => this.post(name, args, node))
   }
 
   /** As {@link Outgoing.#whenFree}, for a call that has its slot and a payload for which there is no room. */
