@@ -200,6 +200,8 @@ async function bundleOf(entryPoints, options) {
     // all of it with two bytes a letter. Names stay, for stacks and profiles.
     minifyWhitespace: true,
     minifySyntax: true,
+    // Node prints the line that an uncaught error comes from.
+    lineLimit: 160,
     sourcemap: true,
     sourcesContent: false,
     metafile: true,

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import test from 'ava'
 import { platform } from '../../scripts/platform.mjs'
 import { emptyFolder, freePort, install, installed, pack, pathOfNodeAlone, start } from '../helpers/package.js'
+import { repository } from '../helpers/process.js'
 
 const execute = promisify(execFile)
 
@@ -31,6 +32,14 @@ test('packed packages, installed without compilers and network, run a function i
     cwd: folder,
   })
   t.is(stdout.trim(), 'true')
+})
+
+test('an error that nobody catches prints what went wrong and not half of the code', async (t) => {
+  const mistake = "import { Global } from 'daffi'; new Global({ port: -1 })"
+  const failed = execute(process.execPath, ['--input-type=module', '-e', mistake], { cwd: repository })
+  const { stderr } = (await t.throwsAsync(failed)) as unknown as { stderr: string }
+  t.regex(stderr, /InitializationError: .*-1/)
+  t.true(stderr.length < 2000, `${stderr.length} letters`)
 })
 
 function process1(port: number): string {
