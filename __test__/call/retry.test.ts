@@ -11,18 +11,20 @@ async function attempts(options: RetryOptions, error: Error, timeoutMs = 0): Pro
   const clock = new FakeClock()
   const start = clock.now()
   const made: { left: number; at: number }[] = []
-  let outcome: unknown
-  retry(planRetry(options), timeoutMs, undefined, clock, async (left) => {
+  const attempt = async (left: number): Promise<never> => {
     made.push({ left, at: clock.now() - start })
     throw error
-  }).catch((reason: unknown) => {
-    outcome = reason
+  }
+  const ended = { yet: false }
+  const outcome = retry(planRetry(options), timeoutMs, undefined, clock, attempt).finally(() => {
+    ended.yet = true
   })
-  for (let ms = 0; outcome === undefined && ms < 10_000; ms++) {
+  const failure = outcome.catch((reason: unknown) => reason)
+  while (!ended.yet) {
     await nextTurn()
     clock.advance(1)
   }
-  if (outcome !== error) throw new Error('another outcome than the last failure')
+  if ((await failure) !== error) throw new Error('another outcome than the last failure')
   return made
 }
 

@@ -170,8 +170,8 @@ export class FakeLink implements Link {
     nodes.forEach((node, at) => {
       const outcome = this.request(method, args, node, timeoutMs, signal)
       outcome.then(
-        (value) => answers.answered(at, value),
-        (error: unknown) => answers.failed(at, error),
+        (value) => answers.answered(value, at),
+        (error: unknown) => answers.failed(error, at),
       )
     })
     return undefined

@@ -29,8 +29,8 @@ function fan(t: ExecutionContext, options: ScriptOptions = {}): Fan {
   )
   const outcomes: Fan['outcomes'] = []
   const answers: Answers = {
-    answered: (at, value) => outcomes.push([at, value]),
-    failed: (at, error) => outcomes.push([at, error]),
+    answered: (value, at) => outcomes.push([at, value]),
+    failed: (error, at) => outcomes.push([at, error]),
   }
   return { ...scripted, outcomes, answers }
 }

@@ -28,16 +28,17 @@ export function broadcast(
   const { signal } = plan
   if (signal?.aborted) return Promise.reject(signal.reason)
   const context = limitingContext()
-  return inherit(method, timeoutMs, signal, async (left, ends) => {
+  const later = async (left: number, ends: CancelSignal | undefined): Promise<unknown> => {
     if (wait > 0) {
       await delay(source, method, wait, ends)
       left = remaining(context, method, timeoutMs)
     }
-    const { link } = source
-    if (link !== null) return await gather(source, link, method, args, plan, left, ends)
     const ready = await linkWithin(source, method, left, ends)
     return await gather(source, ready.link, method, args, plan, ready.timeoutMs, ends)
-  })
+  }
+  return inherit(method, timeoutMs, signal, (left, ends) =>
+    wait > 0 || source.link === null ? later(left, ends) : gather(source, source.link, method, args, plan, left, ends),
+  )
 }
 
 async function post(source: CallSource, method: string, args: readonly unknown[], wait: number): Promise<void> {
@@ -84,20 +85,20 @@ function gather(
       return chain === null ? request(method, args, left) : runOutgoing(chain, call, source, request)
     }
     const again = retryFailed(source, plan, timeoutMs, ends, send)
-    const failed = (at: number, error: unknown): void => {
-      if (again === null) gathering.failed(at, error)
-      else void again(names[at] as string, error).then(...gathering.settle(at))
+    const failed = (reason: unknown, at: number): void => {
+      if (again === null) gathering.failed(at, reason)
+      else void again(names[at] as string, reason).then(...gathering.settle(at))
     }
     if (chain !== null) {
       names.forEach((node, at) => {
         attempt(() => send(node, timeoutMs)).then(
           (value) => gathering.answered(at, value),
-          (error: unknown) => failed(at, error),
+          (error: unknown) => failed(error, at),
         )
       })
       return
     }
-    const answered = (at: number, value: unknown): void => gathering.answered(at, value)
+    const answered = (value: unknown, at: number): void => gathering.answered(at, value)
     const refusal = link.requestAll(method, args, indexes, timeoutMs, ends, { answered, failed }, key)
     if (refusal !== undefined) gathering.refuse(refusal)
   })

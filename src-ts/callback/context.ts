@@ -184,12 +184,7 @@ export class LateContext {
     this.#timeoutMs = timeoutMs
     if (timeoutMs > 0) this.#begun = this.#clock.now()
     this.#wantsReply = wantsReply
-    current = this
-    try {
-      return begun(fn(...args))
-    } finally {
-      current = null
-    }
+    return runAs(this, fn, args)
   }
 
   /** The context of the call that runs, or ran last. */
@@ -205,6 +200,16 @@ export class LateContext {
 
   #deadline(): number | null {
     return this.#timeoutMs > 0 ? this.#clock.wall() + this.#timeoutMs - (this.#clock.now() - this.#begun) : null
+  }
+}
+
+/** Calls `fn` where nothing else runs. */
+function runAs(context: LateContext, fn: AnyFunction, args: readonly unknown[]): unknown {
+  current = context
+  try {
+    return begun(fn(...args))
+  } finally {
+    current = null
   }
 }
 

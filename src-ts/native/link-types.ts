@@ -212,8 +212,8 @@ export interface OpenStream {
 
 /** Told what each node of {@link Link.requestAll} came to, by its place in `nodes`. */
 export interface Answers {
-  answered(at: number, value: unknown): void
-  failed(at: number, error: unknown): void
+  readonly answered: (value: unknown, at: number) => void
+  readonly failed: (error: unknown, at: number) => void
 }
 
 /** Sends the outcome of a call: `code` 0 and its value, or an error code and its detail. */

@@ -110,18 +110,14 @@ export class Outgoing {
     if (signal?.aborted) return signal.reason
     const maxPending = this.#maxPending
     if (this.pending.count + this.#waiting + nodes.length > maxPending) return tooManyCalls(name, maxPending)
-    let refusal: unknown
-    for (let at = 0; at < nodes.length && refusal === undefined; at++) {
+    for (let at = 0; at < nodes.length; at++) {
       const node = nodes[at] as number
-      const resolve = (value: unknown): void => answers.answered(at, value)
-      const reject = (error: unknown): void => {
-        if (refusal === undefined) answers.failed(at, error)
-      }
       if (!this.#submission.isFree) {
-        this.request(name, args, node, timeoutMs, signal, key).then(resolve, reject)
+        tell(this.request(name, args, node, timeoutMs, signal, key), answers, at)
         continue
       }
-      const slot = this.pending.take(name, resolve, reject)
+      // The same two functions for all: their own for each would be two closures a node.
+      const slot = this.pending.take(name, answers.answered, answers.failed, at)
       const generation = this.pending.generation(slot)
       this.#made++
       if (at === 0 || !this.#submission.repeat(node, slot, generation)) {
@@ -139,19 +135,23 @@ export class Outgoing {
           key,
         )
         if (failure === FULL) {
-          this.#requestLater(slot, name, args, node, timeoutMs, signal, key).then(resolve, reject)
+          tell(this.#requestLater(slot, name, args, node, timeoutMs, signal, key), answers, at)
           continue
         }
         if (failure !== undefined) {
           const error = unsent(name, (failure as Failure).error)
-          if (at === 0) refusal = error
+          if (at === 0) {
+            // What cannot travel to the first cannot travel to any.
+            this.pending.drop(slot)
+            return error
+          }
           this.pending.reject(slot, error)
           continue
         }
       }
       if (timeoutMs > 0 || signal !== undefined) this.pending.limit(slot, timeoutMs, signal)
     }
-    return refusal
+    return undefined
   }
 
   async postAll(name: string, args: readonly unknown[], nodes: readonly number[]): Promise<void> {
@@ -405,6 +405,14 @@ const TRANSFER = 'transferAndCall'
 type Settle = (value: unknown) => void
 
 function nothing(): void {}
+
+/** Tells what the call of a broadcast to the node at `at` came to. */
+function tell(outcome: Promise<unknown>, { answered, failed }: Answers, at: number): void {
+  outcome.then(
+    (value) => answered(value, at),
+    (error: unknown) => failed(error, at),
+  )
+}
 
 /**
  * Both ends of the newest promise: a function of its own for each would cost a closure a call. Let go of at once, since the

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.js'
 import type { CancelSignal } from '../timer.js'
 import { Deadlines } from './deadlines.js'
 
-/** A caller's end of a call: its promise. */
-type Settle = (value: unknown) => void
+/** A caller's end of a call: that of its promise, or that of a broadcast, which has the same for all its calls and tells them by `at`. */
+type Settle = (value: unknown, at: number) => void
 
 /**
  * The calls of this process that wait for an answer, in arrays that the slot of a call indexes. A slot that is taken
@@ -13,6 +13,8 @@ export class PendingCalls {
   readonly #maxCalls: number
   readonly #resolves: Settle[] = []
   readonly #rejects: Settle[] = []
+  /** What `#resolves` and `#rejects` are given as `at`. */
+  readonly #places: number[] = []
   readonly #methods: string[] = []
   readonly #timeouts: number[] = []
   readonly #signals: (CancelSignal | undefined)[] = []
@@ -44,12 +46,13 @@ export class PendingCalls {
   }
 
   /** Takes a slot for a call of `method`. */
-  take(method: string, resolve: Settle, reject: Settle): number {
+  take(method: string, resolve: Settle, reject: Settle, at: number = 0): number {
     const slot = this.#free.pop() ?? this.#resolves.length
     if (slot >= this.#generations.length) this.#grow()
     this.#generations[slot] = ((this.#generations[slot] as number) + 1) >>> 0
     this.#resolves[slot] = resolve
     this.#rejects[slot] = reject
+    this.#places[slot] = at
     this.#methods[slot] = method
     this.#count++
     return slot
@@ -85,14 +88,14 @@ export class PendingCalls {
   resolve(slot: number, value: unknown): void {
     const resolve = this.#resolves[slot] as Settle
     this.#release(slot)
-    resolve(value)
+    resolve(value, this.#places[slot] as number)
   }
 
   /** Settles the call in `slot` with an error and frees the slot. */
   reject(slot: number, error: unknown): void {
     const reject = this.#rejects[slot] as Settle
     this.#release(slot)
-    reject(error)
+    reject(error, this.#places[slot] as number)
   }
 
   /** Frees the slot of a call that was not sent; its caller is told nothing. */
@@ -108,7 +111,7 @@ export class PendingCalls {
     this.#abandoned[slot] = 1
     this.#resolves[slot] = IGNORE
     this.#rejects[slot] = IGNORE
-    reject(error)
+    reject(error, this.#places[slot] as number)
   }
 
   /** Whether the caller of the call in `slot` has its outcome already. */

@@ -100,8 +100,8 @@ export class PortLink implements Link {
   ): unknown {
     for (const [at, node] of nodes.entries()) {
       const asked: Asked = {
-        resolve: (value) => answers.answered(at, value),
-        reject: (error) => answers.failed(at, error),
+        resolve: (value) => answers.answered(value, at),
+        reject: (error) => answers.failed(error, at),
       }
       try {
         this.#send(['request', method, this.#nodeName(node), timeoutMs, key], args, signal, asked)
