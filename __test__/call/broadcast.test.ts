@@ -116,6 +116,9 @@ test('nobody to ask is an UnableToFindCandidateError at once, in every form', as
       message: /^missing\(\): no other connected node exposes it.*waitFunction.*a \[add\]/,
     })
     await t.throwsAsync(g.call.own!().broadcast(options as never), { message: /a callback of this process/ })
+    // It gives a promise that rejects, and does not throw.
+    const outcome = g.call.missing!().with(BROADCAST(options as never)) as Promise<unknown>
+    await t.throwsAsync(outcome, { instanceOf: UnableToFindCandidateError })
   }
   link.nodeIndex = 0
   const error = await t.throwsAsync<DaffiError>(g.call.add!(1).broadcast())

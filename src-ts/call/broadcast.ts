@@ -36,9 +36,14 @@ export function broadcast(
     const ready = await linkWithin(source, method, left, ends)
     return await gather(source, ready.link, method, args, plan, ready.timeoutMs, ends)
   }
-  return inherit(method, timeoutMs, signal, (left, ends) =>
-    wait > 0 || source.link === null ? later(left, ends) : gather(source, source.link, method, args, plan, left, ends),
-  )
+  return inherit(method, timeoutMs, signal, (left, ends) => {
+    if (wait > 0 || source.link === null) return later(left, ends)
+    try {
+      return gather(source, source.link, method, args, plan, left, ends)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  })
 }
 
 async function post(source: CallSource, method: string, args: readonly unknown[], wait: number): Promise<void> {

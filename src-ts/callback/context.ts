@@ -199,7 +199,8 @@ export class LateContext {
   }
 
   #deadline(): number | null {
-    return this.#timeoutMs > 0 ? this.#clock.wall() + this.#timeoutMs - (this.#clock.now() - this.#begun) : null
+    if (this.#timeoutMs === 0) return null
+    return Math.round(this.#clock.wall() + this.#timeoutMs - (this.#clock.now() - this.#begun))
   }
 }
 
