@@ -65,10 +65,10 @@ function line(
   samples: Samples,
 ): Line {
   const dots = curve.points.flatMap((point, i) => {
-    const values = samples.values(curve, point, series, figure).filter((value) => value > 0)
-    const middle = samples.middle(curve, point, series, figure)
-    if (middle === null || values.length === 0) return []
-    return [{ x: xs[i] as number, y: middle, least: Math.min(...values), greatest: Math.max(...values) }]
+    const values = samples.values(curve, point, series, figure).filter((each) => each > 0)
+    const value = samples.value(curve, point, series, figure)
+    if (value === null || values.length === 0) return []
+    return [{ x: xs[i] as number, y: value, least: Math.min(...values), greatest: Math.max(...values) }]
   })
   const heading = figure.heading.replace(/^peak MiB, /, '')
   const name = [curve.series.length > 1 || !named ? seriesName(series) : '', named ? heading : '']

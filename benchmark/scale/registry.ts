@@ -21,14 +21,16 @@ export const registry: Curve = {
     },
     {
       key: 'join_ms',
-      heading: 'ms until a new node knows them, quickest of 5',
+      heading: 'ms until a new node knows them, quickest',
       cost: 'all',
+      quickest: true,
       chart: 'ms until a new node knows them',
     },
     {
       key: 'ns_per_call',
-      heading: 'ns a call at W2, quickest of 5',
+      heading: 'ns a call at W2, quickest',
       cost: 'is',
+      quickest: true,
       chart: 'beside them: ns a call at W2',
     },
   ],

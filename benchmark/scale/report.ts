@@ -61,7 +61,7 @@ function verdictTable({ verdicts }: ScaleRun): string[] {
 function curveTable(curve: Curve, samples: Samples): string[] {
   const columns = curve.series
     .flatMap((series) => curve.figures.map((figure) => ({ series, figure })))
-    .filter(({ series, figure }) => curve.points.some((point) => samples.middle(curve, point, series, figure) !== null))
+    .filter(({ series, figure }) => curve.points.some((point) => samples.value(curve, point, series, figure) !== null))
   const headings = columns.map(({ series, figure }) =>
     curve.series.length > 1 ? `${seriesName(series)}, ${figure.heading}` : figure.heading,
   )
@@ -74,8 +74,8 @@ function curveTable(curve: Curve, samples: Samples): string[] {
     `|---:|${columns.map(() => '---:').join('|')}|`,
     ...curve.points.map((point) => {
       const cells = columns.map(({ series, figure }) => {
-        const middle = samples.middle(curve, point, series, figure)
-        return middle === null ? '–' : figureText(middle)
+        const value = samples.value(curve, point, series, figure)
+        return value === null ? '–' : figureText(value)
       })
       return `| ${point.label} | ${cells.join(' | ')} |`
     }),

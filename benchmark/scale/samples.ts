@@ -17,10 +17,11 @@ export class Samples {
       .flatMap((one) => one.figures[key] ?? [])
   }
 
-  /** Its median; `null` when there is none. */
-  middle(curve: Curve, point: Point, series: Series, figure: CurveFigure): number | null {
+  /** What counts of them: the median, or the least; `null` when there is none. */
+  value(curve: Curve, point: Point, series: Series, figure: CurveFigure): number | null {
     const values = this.values(curve, point, series, figure)
-    return values.length === 0 ? null : median(values)
+    if (values.length === 0) return null
+    return figure.quickest ? Math.min(...values) : median(values)
   }
 
   get failed(): Sample[] {

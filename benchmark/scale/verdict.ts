@@ -35,7 +35,7 @@ export function judge(curve: Curve, samples: Samples): Verdict[] {
 
 function verdict(curve: Curve, figure: CurveFigure, series: Series, samples: Samples): Verdict {
   const costs = curve.points.flatMap((point) => {
-    const value = samples.middle(curve, point, series, figure)
+    const value = samples.value(curve, point, series, figure)
     return value === null ? [] : [{ point, cost: figure.cost === 'all' ? value / point.units : value }]
   })
   const steps = costs.flatMap((to, i) =>
