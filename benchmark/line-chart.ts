@@ -22,7 +22,7 @@ export function lineChart(curves: readonly Curve[], samples: Samples): string {
     return titles.map((title) => panel(curve, title, samples))
   })
   const subtitle =
-    'Both axes are logarithmic. Medians of the rounds of one run; the thin lines go from the least figure to the greatest.'
+    'Both axes are logarithmic. Medians of the rounds of one run, or the quickest; the thin lines go from the least figure to the greatest.'
   return page(
     'How daffi scales',
     subtitle,

@@ -249,6 +249,7 @@ test('an index that is no number names no property of the view', (t) => {
   for (const index of ['length', '__proto__', -1, 1.5, 2 ** 40, null] as unknown as number[]) {
     view.apply(change({ joined: [[index, 'odd']], exposes: [[index, [7]]], withdraws: [[index, [7]]], left: [index] }))
     t.is(view.nodes.has('odd'), false)
+    t.deepEqual(view.apply(change({ exposes: [[2, [index]]] })).added, [])
   }
   t.deepEqual(view.clear().left, ['b'])
 })

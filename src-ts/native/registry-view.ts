@@ -215,7 +215,8 @@ export class RegistryView {
     const node = this.#byIndex[index]
     if (node === undefined) return
     if (node.ids === NO_IDS) node.giveSets()
-    for (const id of ids) {
+    for (const told of ids) {
+      const id = told >>> 0
       const method = this.#methodsById[id]
       if (method === undefined || !isNew(node.ids, id)) continue
       if (index === this.own) {
