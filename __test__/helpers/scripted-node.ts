@@ -128,12 +128,12 @@ class ScriptedNode implements NativeNode {
     return payload
   }
 
-  flushBlocking(): boolean {
-    return true
+  close(limitMs: number): void {
+    this.closed.push(limitMs)
   }
 
-  close(flushMs: number): void {
-    this.closed.push(flushMs)
+  closeBlocking(limitMs: number): void {
+    this.closed.push(limitMs)
   }
 
   stats(): NodeFigures {

@@ -226,7 +226,7 @@ test('two nodes of one process call each other, and use after close is harmless'
     t.false(caller.node.submit(request, request.length))
     t.is(caller.node.drain(Buffer.alloc(binding.DRAIN_BYTES)), 0)
     t.is(caller.node.takeBig(1), null)
-    t.true(caller.node.flushBlocking(10))
+    caller.node.closeBlocking(10)
     t.is(caller.node.stats().connections, 1)
     caller.node.close(0)
     await nodes(controller, 0)

@@ -46,10 +46,13 @@ export declare class NativeNode {
   drain(buffer: Buffer): number
   /** The payload behind a token, once. `null` when there is none (any more). */
   takeBig(token: number): Buffer | null
-  /** Blocks until all submitted bytes are with the system, at most `timeoutMs`: for `exit`. */
-  flushBlocking(timeoutMs: number): boolean
-  /** Sends what is queued, at most for `flushMs`, then closes; the closed event tells. */
-  close(flushMs: number): void
+  /**
+   * Sends what is queued, waits until the controller has read it, and closes, at most after `limitMs`; the closed
+   * event tells.
+   */
+  close(limitMs: number): void
+  /** As `close`, and blocks meanwhile: for `exit`. */
+  closeBlocking(limitMs: number): void
   /** Figures of the link. */
   stats(): NodeFigures
 }

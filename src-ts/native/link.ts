@@ -78,7 +78,7 @@ export class NativeLink implements Link {
     this.#streams = new LinkStreams(this.#submission, this.#completion, this.#inbound)
     this.#outgoing = new Outgoing(options, this.#registry, this.#submission, this.#streams)
     this.#pending = this.#outgoing.pending
-    if (openLinks.size === 0) process.on('exit', flushAll)
+    if (openLinks.size === 0) process.on('exit', closeAll)
     openLinks.add(this)
   }
 
@@ -169,7 +169,7 @@ export class NativeLink implements Link {
         await this.#inbound.idle(Math.max(0, drainMs - (performance.now() - begun)))
       }
       this.#submission.flush()
-      this.#native.close(CLOSE_FLUSH_MS)
+      this.#native.close(CLOSE_MS)
     }
     return this.#closed.promise
   }
@@ -424,7 +424,7 @@ export class NativeLink implements Link {
   #finishClose(): void {
     this.#bell.ring = null
     openLinks.delete(this)
-    if (openLinks.size === 0) process.off('exit', flushAll)
+    if (openLinks.size === 0) process.off('exit', closeAll)
     this.#pending.close()
     this.#exposed.close()
     this.#closed ??= defer()
@@ -460,10 +460,10 @@ export class NativeLink implements Link {
     return this.nodeIndex === 0 ? undefined : this.#registry.ownNames
   }
 
-  /** Hands everything to the system, blocking this thread: for a process that is about to exit. */
-  flushBlocking(): void {
+  /** Closes when the controller has read everything, blocking this thread: for a process that is about to exit. */
+  closeBlocking(): void {
     this.#submission.flush()
-    this.#native.flushBlocking(EXIT_FLUSH_MS)
+    this.#native.closeBlocking(EXIT_CLOSE_MS)
   }
 }
 
@@ -471,8 +471,8 @@ export class NativeLink implements Link {
 const openLinks = new Set<NativeLink>()
 
 /** `process.exit` runs nothing but this: what was submitted should still arrive. */
-function flushAll(): void {
-  for (const link of openLinks) link.flushBlocking()
+function closeAll(): void {
+  for (const link of openLinks) link.closeBlocking()
 }
 
 interface Bell {
@@ -509,10 +509,10 @@ interface Welcome {
 /** Longest run of the event loop's time for what arrives (RELIABILITY L5). */
 const SLICE_MS = 4
 
-/** How long `stop()` may still write, in milliseconds. */
-const CLOSE_FLUSH_MS = 1000
+/** How long the controller may take to read what was sent before `stop()`, in milliseconds. */
+const CLOSE_MS = 1000
 
-/** How long the exit of the process may still write, in milliseconds. */
-const EXIT_FLUSH_MS = 500
+/** How long it may take when the process exits, in milliseconds. */
+const EXIT_CLOSE_MS = 500
 
 const NOTHING: ReadonlySet<string> = new Set()

@@ -109,16 +109,16 @@ export class MemoryNode implements NativeNode {
     return payload
   }
 
-  flushBlocking(): boolean {
-    return true
-  }
-
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.disconnect('this node was stopped')
     this.#put(controlOf(Kind.Closed, { code: WireCode.ConnectionLost, message: 'closed' }))
     this.#closed(this)
+  }
+
+  closeBlocking(): void {
+    this.close()
   }
 
   stats(): NodeFigures {

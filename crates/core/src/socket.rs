@@ -104,28 +104,28 @@ impl Socket {
     /// Whether a read would give something now, the end of the stream included.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.is_ready() || self.poll(libc::POLLIN, 0)
+        let mut entry = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, valid for the call.
+        self.is_ready() || unsafe { libc::poll(&raw mut entry, 1, 0) > 0 }
     }
 
-    /// Waits on this thread, at most `timeout_ms`, until a write would give something.
-    #[must_use]
-    pub fn wait_writable(&self, timeout_ms: i32) -> bool {
-        self.poll(libc::POLLOUT, timeout_ms)
+    /// Tells the peer that nothing more comes, behind all that was written. Reading goes on.
+    pub fn finish(&self) {
+        self.shut_down_side(libc::SHUT_WR);
     }
 
-    /// Ends the connection for both sides at once; the descriptor stays until it is dropped.
+    /// Ends the connection for both sides at once; the descriptor stays until it is dropped. What the peer sends after
+    /// that makes the system forget what was written and is not with the peer yet: [`Socket::finish`] first, and read.
     pub fn shut_down(&self) {
+        self.shut_down_side(libc::SHUT_RDWR);
+    }
+
+    fn shut_down_side(&self, side: libc::c_int) {
         if let Some(session) = &self.tls {
             session.lock().end(&mut Bytes(&self.fd));
         }
         // SAFETY: the descriptor is open as long as `self` is.
-        unsafe { libc::shutdown(self.fd.as_raw_fd(), libc::SHUT_RDWR) };
-    }
-
-    fn poll(&self, events: libc::c_short, timeout_ms: i32) -> bool {
-        let mut entry = libc::pollfd { fd: self.fd.as_raw_fd(), events, revents: 0 };
-        // SAFETY: one entry, valid for the call.
-        unsafe { libc::poll(&raw mut entry, 1, timeout_ms) > 0 }
+        unsafe { libc::shutdown(self.fd.as_raw_fd(), side) };
     }
 }
 

@@ -12,7 +12,7 @@ use daffi_protocol::{ErrorCode, Header, Kind, flags};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{LIMIT, World, on_each};
 use tokio::sync::Notify;
 
@@ -506,19 +506,40 @@ fn the_doorbell_rings_at_most_once_a_drain_and_no_ring_is_lost() {
 }
 
 #[test]
-fn flush_blocking_waits_for_the_socket_and_no_longer_than_it_may() {
+fn what_was_sent_arrives_although_the_controller_speaks_to_a_node_that_closes() {
     on_each(defaults(), async |world: World| {
-        let (mut callee, caller, callback) = pair(&world, |options| options.outbound_soft = 64 << 20).await;
-        // The controller runs on this thread: while this blocks, nobody reads.
-        let (sent, _) = caller.flood(callback, 0, 4096, 4096);
-        assert!(!caller.node.flush_blocking(Duration::from_millis(20)));
-        assert!(caller.node.stats().queued_bytes > 0);
-        let flushed = tokio::task::spawn_blocking(move || (caller.node.flush_blocking(LIMIT), caller));
+        let (mut callee, mut caller, callback) = pair(&world, |_| {}).await;
+        // The controller runs on this thread, and finds first what it has to tell the caller.
+        callee.register("g");
+        // As much as the sockets take, or the guard would wait for the controller.
+        let (sent, _) = caller.flood(callback, 0, if world.is_unix() { 40 } else { 500 }, 4096);
+        caller.node.close(LIMIT);
+        let begun = Instant::now();
+        while caller.node.watched().is_some() {
+            assert!(begun.elapsed() < LIMIT, "{:?}", caller.node.stats());
+            std::thread::yield_now();
+        }
         for number in 0..sent {
             assert_eq!(number_of(&callee.until(REQUEST).await.payload), number);
         }
-        let (all, caller) = flushed.await.unwrap();
-        assert!(all);
-        assert_eq!(caller.node.stats().queued_bytes, 0);
+        assert_eq!(caller.until(DISCONNECTED).await.reason().1, "this node was stopped");
+        caller.until(CLOSED).await;
+    });
+}
+
+#[test]
+fn close_blocking_waits_for_the_controller_and_no_longer_than_it_may() {
+    on_each(defaults(), async |world: World| {
+        let (mut callee, caller, callback) = pair(&world, |options| options.outbound_soft = 64 << 20).await;
+        let (sent, _) = caller.flood(callback, 0, 4096, 4096);
+        let closing = tokio::task::spawn_blocking(move || caller.node.close_blocking(LIMIT));
+        for number in 0..sent {
+            assert_eq!(number_of(&callee.until(REQUEST).await.payload), number);
+        }
+        closing.await.unwrap();
+        let mut caller = connected(&world, "caller", |_| {}).await;
+        // The controller runs on this thread: while this blocks, nobody reads.
+        caller.node.close_blocking(Duration::from_millis(20));
+        caller.until(CLOSED).await;
     });
 }

@@ -117,16 +117,17 @@ impl NativeNode {
         unsafe { BufferSlice::from_external(env, bytes, length, payload, |_, payload| drop(payload)) }.map(Some)
     }
 
-    /// Blocks until all submitted bytes are with the system, at most `timeoutMs`: for `exit`.
+    /// Sends what is queued, waits until the controller has read it, and closes, at most after `limitMs`; the closed
+    /// event tells.
     #[napi(catch_unwind)]
-    pub fn flush_blocking(&self, timeout_ms: f64) -> bool {
-        self.node.flush_blocking(duration(timeout_ms))
+    pub fn close(&self, limit_ms: f64) {
+        self.node.close(duration(limit_ms));
     }
 
-    /// Sends what is queued, at most for `flushMs`, then closes; the closed event tells.
+    /// As `close`, and blocks meanwhile: for `exit`.
     #[napi(catch_unwind)]
-    pub fn close(&self, flush_ms: f64) {
-        self.node.close(duration(flush_ms));
+    pub fn close_blocking(&self, limit_ms: f64) {
+        self.node.close_blocking(duration(limit_ms));
     }
 
     /// Figures of the link.

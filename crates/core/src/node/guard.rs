@@ -55,7 +55,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             () = closing(&shared) => {}
         }
     }
-    shared.tell(event::frame(Event::Closed, ErrorCode::ConnectionLost, "closed"));
+    shared.tell_closed();
 }
 
 /// How often to be heard of, and after how much silence the controller is dead.
@@ -139,7 +139,8 @@ async fn tend(shared: &Shared, line: &Arc<Line>, pace: Pace) {
         if let Some(deadline) = shared.closing_at()
             && (!queued || Instant::now() >= deadline)
         {
-            line.end(ErrorCode::ConnectionLost, "this node was stopped".into());
+            drop(writer);
+            leave(line, reader, deadline).await;
             break;
         }
         if queued && writer.is_none() && reader.is_none() {
@@ -154,6 +155,28 @@ async fn tend(shared: &Shared, line: &Arc<Line>, pace: Pace) {
             _ = ticks.tick() => watch.tick(shared, line, pace),
         }
     }
+}
+
+/// Ends a connection for good. One that is closed while bytes come, or are unread, takes what it has sent and is not read
+/// yet with it: so the controller is told, and closes when it has read all.
+async fn leave(line: &Arc<Line>, reader: Option<AsyncFd<Watched>>, deadline: Instant) {
+    let stopped = "this node was stopped";
+    line.leave(ErrorCode::ConnectionLost, stopped.into());
+    let reader = reader.or_else(|| register(line, Interest::READABLE).ok());
+    let its_end = async {
+        let mut waste = vec![0; WASTE_BYTES];
+        while let Some(Ok(mut ready)) = ready(reader.as_ref(), Interest::READABLE).await {
+            if line.discard(&mut waste) {
+                break;
+            }
+            if !line.socket.is_readable() {
+                ready.clear_ready();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let _ = tokio::time::timeout_at(deadline, its_end).await;
+    line.end(ErrorCode::ConnectionLost, stopped.into());
 }
 
 async fn write(shared: &Shared, line: &Line, writer: Option<&AsyncFd<Watched>>) {
@@ -323,6 +346,9 @@ impl AsRawFd for Watched {
 /// Longest pause between two looks at a connection: a guard that finds JavaScript busy reads in its place after two, well
 /// before the 2 s in which the holder of a name must answer.
 const MAX_TICK: Duration = Duration::from_millis(400);
+
+/// For reading what nobody wants.
+const WASTE_BYTES: usize = 64 * 1024;
 
 /// Pause of a reader whose stash is full.
 const FULL_PAUSE: Duration = Duration::from_millis(5);

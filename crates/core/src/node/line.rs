@@ -13,7 +13,7 @@ use crate::socket::Socket;
 use daffi_protocol::{ErrorCode, Header};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -29,6 +29,8 @@ pub struct Line {
     pub(super) spares: Arc<Spares>,
     /// Rises with each drain by JavaScript: a guard that sees it stand still takes over.
     pub(super) drains: AtomicU64,
+    /// Nothing more is submitted or drained: it has ended, or what was sent is still to reach the controller.
+    left: AtomicBool,
     ended: AtomicBool,
     /// Why it ended, for the guard.
     pub(super) reason: Mutex<Option<(ErrorCode, String)>>,
@@ -83,6 +85,7 @@ impl Line {
             }),
             spares,
             drains: AtomicU64::new(0),
+            left: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             reason: Mutex::new(None),
             wake,
@@ -93,6 +96,12 @@ impl Line {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether JavaScript can neither send nor read any more.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
 
     /// Whether JavaScript has been given its welcome: the first drain gives it.
@@ -146,7 +155,7 @@ impl Line {
             receiving.stashed_bytes -= chunk.len();
             receiving.stash.pop_front();
         }
-        if !read || self.has_ended() {
+        if !read || self.has_left() {
             return Drained { bytes, more: false };
         }
         let mut pumped = receiving.inbox.pump(&self.socket, out, &mut bytes);
@@ -176,7 +185,7 @@ impl Line {
         // The guard need not take over from a thread that reads.
         self.drains.fetch_add(1, Ordering::Relaxed);
         for _ in 0..PIECES_A_DRAIN {
-            if self.has_ended() {
+            if self.has_left() {
                 return true;
             }
             let mut bytes = 0;
@@ -257,7 +266,7 @@ impl Line {
 
     /// Lets the owner of memory use it again.
     pub(super) fn give_back(&self, number: u32) {
-        if !self.has_ended() {
+        if !self.has_left() {
             self.send(&returned(number));
         }
     }
@@ -274,9 +283,31 @@ impl Line {
         self.inbox.lock().inbox.total_read()
     }
 
+    /// Tells the controller that nothing more comes; what still comes from there is for [`Line::discard`] alone.
+    pub(super) fn leave(&self, code: ErrorCode, message: String) {
+        // Who reads holds this lock and finds out before the next read: half a frame may be missing by then.
+        let _receiving = self.inbox.lock();
+        self.reason.lock().get_or_insert((code, message));
+        self.left.store(true, Ordering::Release);
+        self.socket.finish();
+    }
+
+    /// Throws away what comes after [`Line::leave`]. True at the end of it.
+    pub(super) fn discard(&self, waste: &mut [u8]) -> bool {
+        for _ in 0..READS_A_DISCARD {
+            match self.socket.try_read(&mut [IoSliceMut::new(waste)]) {
+                Ok(1..) => {}
+                Ok(0) => return true,
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        false
+    }
+
     /// Ends the connection for this reason; the first reason counts.
     pub(super) fn end(&self, code: ErrorCode, message: String) {
         self.reason.lock().get_or_insert((code, message));
+        self.left.store(true, Ordering::Release);
         self.ended.store(true, Ordering::Release);
         self.socket.shut_down();
         self.outbox.lock().clear();
@@ -313,6 +344,8 @@ impl Receiving {
 
 /// Reads in a row that serve pieces of big payloads only: a few payloads of a megabyte, well under a millisecond.
 const PIECES_A_DRAIN: u32 = 16;
+/// Reads in a row of what nobody wants.
+const READS_A_DISCARD: u32 = 16;
 
 #[cfg(test)]
 mod tests {

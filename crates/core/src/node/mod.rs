@@ -19,12 +19,11 @@ pub use spares::Payload;
 
 use crate::auth;
 use crate::controller::Controller;
-use crate::node::outbox::Flushed;
 use crate::tls::ClientTls;
 use crate::transport::Address;
-use daffi_protocol::Header;
 use daffi_protocol::limits::MAX_PAYLOAD_BYTES;
-use parking_lot::Mutex;
+use daffi_protocol::{ErrorCode, Header};
+use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
@@ -142,6 +141,10 @@ pub(crate) struct Shared {
     rung: AtomicBool,
     wake: Arc<Notify>,
     closing: Mutex<Option<Instant>>,
+    /// Whether nothing goes on any more.
+    closed: Mutex<bool>,
+    /// Told when that is so.
+    has_closed: Condvar,
     connections: AtomicU64,
 }
 
@@ -181,6 +184,8 @@ impl Node {
             rung: AtomicBool::new(false),
             wake: Arc::default(),
             closing: Mutex::new(None),
+            closed: Mutex::new(false),
+            has_closed: Condvar::new(),
             connections: AtomicU64::new(0),
         });
         Ok(Self { shared })
@@ -229,41 +234,21 @@ impl Node {
     /// The connection JavaScript should watch for readability, if it reads itself.
     #[must_use]
     pub fn watched(&self) -> Option<Arc<Line>> {
-        self.shared.lines.lock().front().filter(|line| self.shared.options.inline && !line.has_ended()).cloned()
+        self.shared.lines.lock().front().filter(|line| self.shared.options.inline && !line.has_left()).cloned()
     }
 
-    /// Blocks this thread until everything submitted has been taken by the socket, at most
-    /// `timeout`: for a process that is about to exit. True when nothing is left.
-    #[must_use]
-    pub fn flush_blocking(&self, timeout: Duration) -> bool {
-        let Some(line) = self.newest() else { return true };
-        let deadline = Instant::now() + timeout;
-        loop {
-            if line.has_ended() {
-                return false;
-            }
-            match line.outbox.lock().flush(&line.socket) {
-                Ok(Flushed::All) => return true,
-                Ok(Flushed::Some) => continue,
-                Ok(Flushed::Blocked) => {}
-                Err(_) => return false,
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let left_ms = i32::try_from(left.as_millis()).unwrap_or(i32::MAX).max(1);
-            if !line.socket.wait_writable(left_ms) {
-                return false;
-            }
-        }
-    }
-
-    /// Sends what is queued, at most for `flush`, then closes. Told by the
-    /// [`Closed`](event::Event::Closed) event.
-    pub fn close(&self, flush: Duration) {
-        self.shared.closing.lock().get_or_insert(Instant::now() + flush);
+    /// Sends what is queued, waits until the controller has read it, and closes; closes anyhow after `limit`. Told by
+    /// the [`Closed`](event::Event::Closed) event.
+    pub fn close(&self, limit: Duration) {
+        self.shared.closing.lock().get_or_insert(Instant::now() + limit);
         self.shared.wake.notify_one();
+    }
+
+    /// As [`Node::close`], and blocks this thread meanwhile: for a process that is about to exit.
+    pub fn close_blocking(&self, limit: Duration) {
+        self.close(limit);
+        let mut closed = self.shared.closed.lock();
+        let _ = self.shared.has_closed.wait_while_for(&mut closed, |closed| !*closed, limit);
     }
 
     /// Figures for people and tests.
@@ -289,7 +274,7 @@ impl Node {
     }
 
     fn newest(&self) -> Option<Arc<Line>> {
-        self.shared.lines.lock().back().filter(|line| line.is_known() && !line.has_ended()).cloned()
+        self.shared.lines.lock().back().filter(|line| line.is_known() && !line.has_left()).cloned()
     }
 }
 
@@ -310,6 +295,12 @@ impl Shared {
     fn tell(&self, event: Vec<u8>) {
         self.events.lock().push_back(event);
         self.ring();
+    }
+
+    fn tell_closed(&self) {
+        self.tell(event::frame(event::Event::Closed, ErrorCode::ConnectionLost, "closed"));
+        *self.closed.lock() = true;
+        self.has_closed.notify_all();
     }
 
     fn closing_at(&self) -> Option<Instant> {

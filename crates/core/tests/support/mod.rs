@@ -100,6 +100,10 @@ fn on(transports: &[Transport], options: ControllerOptions, test: impl AsyncFn(W
 }
 
 impl World {
+    pub fn is_unix(&self) -> bool {
+        matches!(self.controller.address(), Address::Unix { .. })
+    }
+
     /// A connection on which nothing was said but what TLS needs.
     pub async fn raw(&self) -> Stream {
         self.try_raw().await.unwrap()
