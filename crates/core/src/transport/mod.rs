@@ -104,7 +104,7 @@ impl Stream {
         let (left, right) = std::os::unix::net::UnixStream::pair()?;
         for end in [&left, &right] {
             end.set_nonblocking(true)?;
-            ask_for_large_buffers(&SockRef::from(end), LARGE_SEND_BYTES);
+            ask_for_large_buffers(&SockRef::from(end));
         }
         Ok((left.into(), right.into()))
     }
@@ -481,16 +481,17 @@ pub fn own_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Large buffers make large payloads cheap; a refusal is no harm.
-fn ask_for_large_buffers(socket: &SockRef<'_>, send_bytes: usize) {
-    let _ = socket.set_send_buffer_size(send_bytes);
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+/// Large buffers make large payloads cheap; a refusal is no harm. For UNIX sockets only: those of TCP grow by themselves
+/// unless somebody has asked for a size.
+fn ask_for_large_buffers(socket: &SockRef<'_>) {
+    let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
 }
 
 /// One record.
 const PIECE_BYTES: usize = 16 * 1024;
 /// A few fragments, so a writer seldom waits for the reader to be scheduled (CORE.md).
-const SOCKET_BUFFER_BYTES: usize = 1024 * 1024;
-/// What may be on its way out of a node, and over a UNIX socket out of a controller, too: two payloads of a megabyte go
-/// without a copy of ours. Small calls wait behind it, so it is no more than a few milliseconds' worth.
-const LARGE_SEND_BYTES: usize = 2 * 1024 * 1024;
+const RECEIVE_BUFFER_BYTES: usize = 1024 * 1024;
+/// What may be on its way: two payloads of a megabyte go without a copy of ours. Small calls wait behind it, so it is no
+/// more than a few milliseconds' worth.
+const SEND_BUFFER_BYTES: usize = 2 * 1024 * 1024;

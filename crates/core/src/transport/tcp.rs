@@ -1,9 +1,9 @@
 //! TCP: loopback by default, both families, no delay.
 
-use super::{LARGE_SEND_BYTES, SOCKET_BUFFER_BYTES, Stream, ask_for_large_buffers};
+use super::Stream;
 use crate::error::CoreError;
 use daffi_protocol::ErrorCode;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +14,7 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<Stream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
     for address in resolve(host, port).await? {
         match TcpStream::connect(address).await {
-            Ok(stream) => return prepared(stream, LARGE_SEND_BYTES),
+            Ok(stream) => return prepared(stream),
             Err(error) => last = error,
         }
     }
@@ -56,7 +56,7 @@ impl Listener {
             Poll::Pending
         })
         .await?;
-        prepared(stream, SOCKET_BUFFER_BYTES)
+        prepared(stream)
     }
 }
 
@@ -119,9 +119,8 @@ fn is_family_missing(error: &io::Error) -> bool {
         || matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT))
 }
 
-fn prepared(stream: TcpStream, send_bytes: usize) -> io::Result<Stream> {
+fn prepared(stream: TcpStream) -> io::Result<Stream> {
     stream.set_nodelay(true)?;
-    ask_for_large_buffers(&SockRef::from(&stream), send_bytes);
     Ok(Stream::Tcp(stream))
 }
 

@@ -1,6 +1,6 @@
 //! UNIX sockets: private folder, private file, one user, checked at both ends.
 
-use super::{LARGE_SEND_BYTES, Stream, ask_for_large_buffers, own_uid};
+use super::{Stream, ask_for_large_buffers, own_uid};
 use crate::error::CoreError;
 use daffi_protocol::control::{self, Refused};
 use daffi_protocol::{ErrorCode, Kind};
@@ -32,7 +32,7 @@ pub(super) async fn connect(path: &Path) -> io::Result<Stream> {
         );
         return Err(CoreError::new(ErrorCode::Unauthorized, message).into());
     }
-    ask_for_large_buffers(&SockRef::from(&stream), LARGE_SEND_BYTES);
+    ask_for_large_buffers(&SockRef::from(&stream));
     Ok(Stream::Unix(stream))
 }
 
@@ -70,7 +70,7 @@ impl Listener {
             let (stream, _) = self.socket.accept().await?;
             match stream.peer_cred() {
                 Ok(peer) if is_trusted(peer.uid()) => {
-                    ask_for_large_buffers(&SockRef::from(&stream), LARGE_SEND_BYTES);
+                    ask_for_large_buffers(&SockRef::from(&stream));
                     return Ok(Stream::Unix(stream));
                 }
                 Ok(peer) => turn_away(&stream, peer.uid()),
