@@ -1,6 +1,7 @@
 //! The one error of starting, connecting and shaking hands.
 
-use daffi_protocol::ErrorCode;
+use daffi_protocol::control::{self, Refused};
+use daffi_protocol::{ErrorCode, Kind};
 use std::io;
 
 /// Why a controller did not start or a connection did not come about.
@@ -20,6 +21,13 @@ impl CoreError {
     /// An error of this code and text.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
+    }
+
+    /// The frame that tells a peer so, before it is closed.
+    pub(crate) fn refusal(&self) -> Vec<u8> {
+        let refused = Refused { code: self.code as u32, message: self.message.clone() };
+        // A struct of a number and a text is always MessagePack.
+        control::frame(Kind::Refused, &refused).unwrap_or_default()
     }
 
     /// What `action` met: keeps a `CoreError` that travels inside `error`, else wraps it.

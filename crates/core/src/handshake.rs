@@ -117,10 +117,8 @@ pub async fn server(
 
 /// Tells the peer why it is closed, and waits a moment for it to hear that.
 pub async fn refuse(stream: &Stream, error: &CoreError) {
-    let refused = Refused { code: error.code as u32, message: error.message.clone() };
-    let Ok(frame) = control::frame(Kind::Refused, &refused) else { return };
     // A few hundred bytes fit into a socket that carried next to nothing.
-    if stream.try_write(&frame).is_err() || stream.shutdown(std::net::Shutdown::Write).is_err() {
+    if stream.try_write(&error.refusal()).is_err() || stream.shutdown(std::net::Shutdown::Write).is_err() {
         return;
     }
     // Closing while bytes are unread would reset the connection and lose the refusal.
@@ -139,8 +137,7 @@ pub async fn refuse(stream: &Stream, error: &CoreError) {
 /// told so in the clear, or it would try again and again.
 async fn refuse_unsecured(stream: &Stream, error: &CoreError) {
     if stream.first_byte() == PREAMBLE.first().copied() {
-        let refused = Refused { code: ErrorCode::Unauthorized as u32, message: error.message.clone() };
-        stream.try_write_plain(&control::frame(Kind::Refused, &refused).unwrap_or_default());
+        stream.try_write_plain(&CoreError::new(ErrorCode::Unauthorized, error.message.as_str()).refusal());
     }
     if stream.shutdown(std::net::Shutdown::Write).is_ok() {
         let _ = tokio::time::timeout(REFUSAL_LINGER, stream.linger()).await;

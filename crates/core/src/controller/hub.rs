@@ -1,29 +1,25 @@
 //! What the tasks of one controller share: peers, router, buffers. All of it on one thread.
 
-use super::connection::{self, error_frame};
+use super::admission::Strangers;
+use super::batch::error_frame;
+use super::connection;
 use super::doorman::Doorman;
 use super::gather::Gatherer;
-use super::grants::{Grant, grant_for};
 use super::pace::Pace;
 use super::peer::Peer;
 use super::registry::Registry;
 use super::router::Router;
 use super::telling::{self, Telling};
 use super::{ControllerOptions, Counters, StoppedNodes};
-use crate::auth::Secret;
 use crate::error::CoreError;
-use crate::handshake::{self, Accepted};
 use crate::panics::{self, Place};
-use crate::transport::{Stream, own_uid};
 use bytes::Bytes;
-use daffi_protocol::control::{self, Goodbye, RegistryChange, Welcome};
-use daffi_protocol::growing::welcome_frame;
+use daffi_protocol::control::{self, Goodbye};
 use daffi_protocol::limits::{HEADER_BYTES, MAX_FRAME_BODY_BYTES};
 use daffi_protocol::{ErrorCode, Header, Kind, frame_len};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::net::{IpAddr, Shutdown};
+use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -44,23 +40,22 @@ pub(super) struct Hub {
     pub gatherer: Gatherer<Rc<Peer>>,
     /// Buffers for large frames, kept for their memory.
     buffers: RefCell<Vec<Vec<u8>>>,
-    /// Connections that have not proved themselves, oldest first.
-    strangers: RefCell<VecDeque<(u64, Rc<Stream>)>>,
-    doorman: RefCell<Doorman>,
-    last_stranger: Cell<u64>,
+    /// Connections that have not proved themselves.
+    pub strangers: RefCell<Strangers>,
+    pub doorman: RefCell<Doorman>,
     /// Peers to be closed as soon as no batch is in work.
     failed: RefCell<Vec<(Rc<Peer>, ErrorCode)>>,
     /// Answers for nodes other than the sender, to be sent as soon as no batch is in work.
     late_answers: RefCell<Vec<(u32, [u8; HEADER_BYTES])>>,
     /// Name of the node in this process.
-    own_node: RefCell<Option<(u32, String)>>,
+    pub own_node: RefCell<Option<(u32, String)>>,
     changes_are_due: Cell<bool>,
     /// When all are told of them.
     pub pace: RefCell<Pace>,
     queued: Cell<usize>,
     counters: Arc<Counters>,
     /// Takes no new nodes and calls.
-    is_stopping: Cell<bool>,
+    pub is_stopping: Cell<bool>,
     /// Says nothing to anybody any more.
     is_ending: Cell<bool>,
     /// Rings, while stopping, when something ended.
@@ -81,7 +76,6 @@ impl Hub {
             gatherer: Gatherer::new(),
             buffers: RefCell::default(),
             strangers: RefCell::default(),
-            last_stranger: Cell::new(0),
             failed: RefCell::default(),
             late_answers: RefCell::default(),
             own_node: RefCell::default(),
@@ -94,172 +88,6 @@ impl Hub {
             ended: Notify::new(),
             departed: Notify::new(),
         })
-    }
-
-    /// Shakes hands with a new connection and serves it to its end. `is_own` is the node of this
-    /// process.
-    pub async fn receive(self: Rc<Self>, stream: Stream, secret: Rc<Secret>, is_own: bool) {
-        let stream = Rc::new(stream);
-        let Some(visit) = self.let_in(&stream) else { return };
-        let Some(stranger) = self.add_stranger(&stream) else { return };
-        // Boxed, as what follows in places: its kilobytes are not to be kept for the life of the connection.
-        let shaking = Box::pin(async {
-            // Before TLS, which costs more than it gives away.
-            tokio::time::sleep(handshake::Guesses::hold(&visit)).await;
-            panics::may_happen(Place::Handshake);
-            handshake::server(&stream, &secret, self.options.handshake_timeout, &visit).await
-        });
-        let shaken = panics::catch(shaking).await.unwrap_or_else(|| Err(panics::error()));
-        self.strangers.borrow_mut().retain(|(id, _)| *id != stranger);
-        let accepted = match shaken {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::info!(%error, "refused a connection");
-                return self.publish();
-            }
-        };
-        Box::pin(self.probe_holder(&accepted)).await;
-        let is_same_user = stream.peer_uid().is_ok_and(|uid| uid == Some(own_uid()));
-        let is_local = is_same_user || matches!(*secret, Secret::Cookie(_));
-        let admitted = self.admit(accepted, &stream, is_local, is_own);
-        self.settle();
-        match admitted {
-            Ok(peer) => {
-                if panics::catch(connection::serve(Rc::clone(&self), Rc::clone(&peer))).await.is_none() {
-                    self.fail(&peer, ErrorCode::ConnectionLost);
-                    self.settle();
-                }
-            }
-            Err(error) => {
-                tracing::info!(%error, "refused a node");
-                Box::pin(handshake::refuse(&stream, &error)).await;
-            }
-        }
-    }
-
-    /// The visit of a connection, for as long as it lasts; `None` when its address has too many.
-    fn let_in(self: &Rc<Self>, stream: &Rc<Stream>) -> Option<Visit> {
-        let address = stream.peer_ip();
-        if let Some(address) = address
-            && !self.doorman.borrow_mut().enter(address, Instant::now())
-        {
-            let message = "This address has as many connections as one address may have.";
-            let _ = stream.try_write(&refusal(&CoreError::new(ErrorCode::QuotaExceeded, message)));
-            return None;
-        }
-        Some(Visit { hub: Rc::clone(self), address })
-    }
-
-    /// Gives up the holder of a name that somebody else claims, if it does not answer a ping in time.
-    async fn probe_holder(self: &Rc<Self>, accepted: &Accepted) {
-        let named = self.router.borrow().registry.node_named(&accepted.name);
-        let holder = named.and_then(|index| self.peers.borrow().get(&index).cloned());
-        let Some(holder) = holder.filter(|holder| holder.identity.instance != accepted.instance) else { return };
-        holder.expect_bytes();
-        let ping = Header::new(Kind::Ping).encode();
-        holder.send_runs(self, &ping, &[(0, ping.len())]);
-        self.settle();
-        let begun = Instant::now();
-        while begun.elapsed() < PROBE && !holder.is_gone.get() {
-            if holder.has_spoken() {
-                return;
-            }
-            tokio::time::sleep(PROBE_LOOK).await;
-        }
-        self.fail(&holder, ErrorCode::HeartbeatLost);
-        self.settle();
-    }
-
-    fn add_stranger(&self, stream: &Rc<Stream>) -> Option<u64> {
-        let mut strangers = self.strangers.borrow_mut();
-        let full = if self.is_stopping.get() {
-            Some(CoreError::new(ErrorCode::ControllerStopped, "The controller is stopping."))
-        } else if strangers.len() + self.peers.borrow().len() >= self.options.max_connections {
-            Some(CoreError::new(ErrorCode::QuotaExceeded, "The controller has as many connections as it may have."))
-        } else {
-            None
-        };
-        if let Some(error) = full {
-            let _ = stream.try_write(&refusal(&error));
-            return None;
-        }
-        if strangers.len() >= self.options.max_unauthenticated
-            && let Some((_, oldest)) = strangers.pop_front()
-        {
-            // Its task finds the end of the stream and ends.
-            let _ = oldest.shutdown(Shutdown::Both);
-        }
-        let id = self.last_stranger.get() + 1;
-        self.last_stranger.set(id);
-        strangers.push_back((id, Rc::clone(stream)));
-        drop(strangers);
-        self.publish();
-        Some(id)
-    }
-
-    fn admit(
-        self: &Rc<Self>,
-        accepted: Accepted,
-        stream: &Rc<Stream>,
-        is_local: bool,
-        is_own: bool,
-    ) -> Result<Rc<Peer>, CoreError> {
-        if self.is_stopping.get() {
-            return Err(CoreError::new(ErrorCode::ControllerStopped, "The controller is stopping."));
-        }
-        let grant = self.options.grants.as_deref().and_then(|grants| grant_for(grants, &accepted.name).cloned());
-        if self.options.grants.is_some() && grant.is_none() && !is_own {
-            let message = format!(
-                "No grant of the controller names the node {}. Add one to its `grants`, or choose another \
-                 `processName`.",
-                accepted.name
-            );
-            return Err(CoreError::new(ErrorCode::NotPermitted, message));
-        }
-        let named = self.router.borrow().registry.node_named(&accepted.name);
-        if let Some(index) = named {
-            let holder = self.peers.borrow().get(&index).cloned();
-            let holder = holder.filter(|holder| holder.identity.instance == accepted.instance);
-            let Some(holder) = holder else {
-                let message = format!(
-                    "A node named {} is connected already. Stop it, or choose another `processName`.",
-                    accepted.name
-                );
-                return Err(CoreError::new(ErrorCode::NameInUse, message));
-            };
-            self.depart(&holder, ErrorCode::ConnectionLost, true);
-        }
-        let name = accepted.name.clone();
-        let grant = if is_own { None } else { grant };
-        let (index, told) = {
-            let mut router = self.router.borrow_mut();
-            let index = router.join(&name, is_local);
-            if let Some(grant) = &grant {
-                router.restrict(index, Arc::clone(grant));
-            }
-            (index, router.registry.tell_all())
-        };
-        if is_own {
-            self.own_node.replace(Some((index, name)));
-        }
-        let proof = accepted.controller_proof.clone();
-        let peer = Peer::new(index, accepted, is_local, Rc::clone(stream));
-        self.peers.borrow_mut().insert(index, Rc::clone(&peer));
-        let welcome = Welcome {
-            proof,
-            node: index,
-            controller: self.own_node.borrow().as_ref().map(|(_, name)| name.clone()).unwrap_or_default(),
-            max_payload: self.options.max_payload,
-            heartbeat_ms: millis(self.options.heartbeat),
-            dead_ms: millis(self.options.dead),
-            local: is_local,
-            grant: grant.as_deref().map(Grant::notice),
-            registry: RegistryChange::default(),
-        };
-        peer.send_owned(self, welcome_frame(&welcome, &told.first).unwrap_or_default());
-        told.rest.iter().for_each(|frame| peer.send_shared(self, frame));
-        self.schedule_changes();
-        Ok(peer)
     }
 
     /// Notes that a peer must go; [`Hub::settle`] closes it.
@@ -309,7 +137,7 @@ impl Hub {
         if closes {
             let is_at_frame_end = peer.queued() == 0;
             if code != ErrorCode::ConnectionLost && is_at_frame_end {
-                let _ = peer.stream.try_write(&refusal(&CoreError::new(code, "The controller gave the node up.")));
+                let _ = peer.stream.try_write(&CoreError::new(code, "The controller gave the node up.").refusal());
             }
             peer.close(self);
         } else {
@@ -539,9 +367,7 @@ impl Hub {
             }
         };
         let _ = tokio::time::timeout(LINGER, all_gone).await;
-        for (_, stranger) in self.strangers.borrow_mut().drain(..) {
-            let _ = stranger.shutdown(Shutdown::Both);
-        }
+        self.strangers.borrow_mut().close_all();
         let peers: Vec<Rc<Peer>> = self.peers.borrow().values().cloned().collect();
         for peer in peers {
             self.depart(&peer, ErrorCode::ConnectionLost, true);
@@ -591,7 +417,7 @@ impl Hub {
         }
     }
 
-    fn publish(&self) {
+    pub fn publish(&self) {
         let router = self.router.borrow();
         let (peers, strangers) = (self.peers.borrow().len(), self.strangers.borrow().len());
         self.counters.nodes.store(peers as u64, Relaxed);
@@ -606,48 +432,10 @@ impl Hub {
     }
 }
 
-/// A connection at the door, and its count.
-struct Visit {
-    hub: Rc<Hub>,
-    address: Option<IpAddr>,
-}
-
-impl handshake::Guesses for Visit {
-    fn hold(&self) -> Duration {
-        self.address.map_or(Duration::ZERO, |address| self.hub.doorman.borrow().hold(address, Instant::now()))
-    }
-
-    fn failed(&self) {
-        if let Some(address) = self.address {
-            self.hub.doorman.borrow_mut().failed(address, Instant::now());
-        }
-    }
-}
-
-impl Drop for Visit {
-    fn drop(&mut self) {
-        if let Some(address) = self.address {
-            self.hub.doorman.borrow_mut().leave(address, Instant::now());
-        }
-    }
-}
-
-fn refusal(error: &CoreError) -> Vec<u8> {
-    let refused = control::Refused { code: error.code as u32, message: error.message.clone() };
-    control::frame(Kind::Refused, &refused).unwrap_or_default()
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// The small frame that was begun, and a socket buffer's worth of further ones.
 const SCRATCH_BYTES: usize = 256 * 1024 + connection::LARGE_FRAME_BYTES;
 /// Buffers of the largest frame that are kept: 2 MiB.
 const KEPT_BUFFERS: usize = 8;
 const LARGEST_FRAME_BYTES: usize = frame_len(MAX_FRAME_BODY_BYTES as usize);
-/// How long the holder of a name may take to answer when somebody else claims it (RELIABILITY F11).
-const PROBE: Duration = Duration::from_secs(2);
-const PROBE_LOOK: Duration = Duration::from_millis(5);
 /// How long an ending controller lets nodes read what was sent.
 const LINGER: Duration = Duration::from_millis(200);

@@ -3,16 +3,19 @@
 //! Memory is its sender's, who has it back when whoever it was passed on to has read it, or is gone. To a node that takes
 //! none, has as much to read as it may, or for which bytes wait, the payload goes in pieces at the pace of the receiver.
 
-use super::connection::PIECES_SOFT_BYTES;
+use super::batch::PIECES_SOFT_BYTES;
 use super::hub::Hub;
 use super::peer::Peer;
+use crate::error::CoreError;
+use crate::handshake::decode_error;
 use crate::memory::{Arrived, Memory};
 use crate::panics;
 use crate::transport::Address;
 use daffi_protocol::limits::{FRAGMENT_BYTES, HEADER_BYTES, MAX_LOANS};
-use daffi_protocol::{ErrorCode, Header, Kind, extension, flags};
+use daffi_protocol::{DecodeError, ErrorCode, Header, Kind, extension, flags};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// What is lent between a node and the controller.
@@ -105,6 +108,23 @@ pub(super) fn begin(hub: &Rc<Hub>, peer: &Rc<Peer>) {
     if Memory::create().is_ok_and(|memory| peer.send_memory(hub, &frame, &memory)) {
         peer.loans.offer.set(Offer::Made);
     }
+}
+
+/// Whether memory came along for which this frame stands.
+pub(super) const fn goes_with(header: Header) -> bool {
+    header.flags & flags::MEMORY != 0 && header.kind.is_part()
+}
+
+/// The memory of a part, which counts as lent by the node until it is given back. `None` when there was no descriptor left
+/// for it.
+pub(super) fn take(peer: &Peer, header: Header, arrived: &mut VecDeque<Arrived>) -> Result<Option<Memory>, CoreError> {
+    let missing = || decode_error(DecodeError::MissingMemory(header.kind));
+    let arrived = arrived.pop_front().filter(|_| header.payload_len() == 0).ok_or_else(missing)?;
+    let memory = arrived.map(Memory::received).transpose().map_err(|_| missing())?;
+    if !peer.loans.begin() {
+        return Err(CoreError::new(ErrorCode::Protocol, "The node sent more memory than it may."));
+    }
+    Ok(memory)
 }
 
 /// A payload on its way through.

@@ -3,6 +3,8 @@
 //! Runs wholly on one thread, inside a `LocalSet`; [`Controller`] is the handle to it from
 //! anywhere. It never reads a payload, and runs nothing of what passes through it.
 
+mod admission;
+mod batch;
 mod connection;
 pub mod doorman;
 mod gather;

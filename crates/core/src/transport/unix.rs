@@ -2,8 +2,7 @@
 
 use super::{Stream, ask_for_large_buffers, own_uid};
 use crate::error::CoreError;
-use daffi_protocol::control::{self, Refused};
-use daffi_protocol::{ErrorCode, Kind};
+use daffi_protocol::ErrorCode;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -110,10 +109,8 @@ fn turn_away(stream: &UnixStream, uid: u32) {
         "The controller belongs to user {}, this node to user {uid}. Pass `unixSockPath` with a folder of your own.",
         own_uid()
     );
-    if let Ok(frame) = control::frame(Kind::Refused, &Refused { code: ErrorCode::Unauthorized as u32, message }) {
-        // Fits into a socket that has carried nothing; a peer that is gone already needs no reason.
-        let _ = SockRef::from(stream).send(&frame);
-    }
+    // Fits into a socket that has carried nothing; a peer that is gone already needs no reason.
+    let _ = SockRef::from(stream).send(&CoreError::new(ErrorCode::Unauthorized, message).refusal());
 }
 
 fn is_trusted(uid: u32) -> bool {
