@@ -1,10 +1,12 @@
 /**
  * A process of a contestant: `node child.js <peer> <role> <place as JSON>`.
  *
- * Prints `{"ready":true}` when it can take part. The caller then reads one work a line (`W2 calls=50000 pids=1,2,3`) and
- * answers with a line of JSON. It ends with standard input, so it never outlives the harness.
+ * Prints `{"ready":true}` when it can take part. The caller then reads one work a line (`W2 calls=50000 pids=1,2,3`), each
+ * of them `sample` and, later, `sampled`, and answers with a line of JSON. It ends with standard input, so it never outlives
+ * the harness.
  */
 import { createInterface } from 'node:readline'
+import { HeapSampling } from './heap-sampling.js'
 import { Meter } from './meter.js'
 import type { Caller, Place, Role } from './peer.js'
 import { loadPeer } from './peers/index.js'
@@ -14,6 +16,7 @@ const [, , peerName = '', role = '', placeText = '{}'] = process.argv
 const place = JSON.parse(placeText) as Place
 const roles = (await loadPeer(peerName)).roles ?? {}
 const caller = await startRole(role as Role)
+const sampling = new HeapSampling()
 const input = createInterface({ input: process.stdin })
 input.on('line', (line) => void obey(line))
 input.on('close', () => process.exit(0))
@@ -29,10 +32,16 @@ async function startRole(role: Role): Promise<Caller | null> {
 
 async function obey(line: string): Promise<void> {
   try {
-    say(await runWork(line))
+    say(await answer(line))
   } catch (error) {
     say({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
   }
+}
+
+async function answer(line: string): Promise<object> {
+  if (line === 'sample') return sampling.start().then(() => ({}))
+  if (line === 'sampled') return { allocated: await sampling.stop() }
+  return runWork(line)
 }
 
 async function runWork(line: string): Promise<object> {

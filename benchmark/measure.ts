@@ -59,6 +59,24 @@ export async function measure(
   round: number,
 ): Promise<Measurement> {
   const result = { work: work.name, variant: variant.label, transport, peer: peer.name, round }
+  try {
+    const figures = await withProcesses(peer, work, variant, transport, (children, place) =>
+      work.starts ? runStarts(peer, place, variant) : runWork(children, work, variant),
+    )
+    return { ...result, figures, error: null }
+  } catch (error) {
+    return { ...result, figures: {}, error: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+/** Starts the processes of a contestant for a work, and ends them when `use` has ended. */
+export async function withProcesses<T>(
+  peer: Peer,
+  work: Work,
+  variant: Variant,
+  transport: Transport,
+  use: (children: readonly Child[], place: Place) => Promise<T>,
+): Promise<T> {
   const folder = makeFolder()
   const children: Child[] = []
   try {
@@ -69,13 +87,9 @@ export async function measure(
         children.push(await Child.start(peer, plan, { ...place, index }))
       }
     }
-    const figures = work.starts
-      ? await runStarts(peer, place, variant)
-      : await runWork(children, work, variant, routerOf(children))
-    return { ...result, figures, error: null }
+    return await use(children, place)
   } catch (error) {
-    const reason = (await firstFailure(children)) ?? error
-    return { ...result, figures: {}, error: reason instanceof Error ? reason.message : String(reason) }
+    throw (await firstFailure(children)) ?? error
   } finally {
     for (const child of children.toReversed()) await child.end()
     removeFolder(folder)
@@ -107,17 +121,26 @@ async function runStarts(peer: Peer, place: Place, { parameters }: Variant): Pro
   return { start_ms: median(times), start_peak_mib: median(peaks) }
 }
 
-async function runWork(children: readonly Child[], work: Work, variant: Variant, router: number): Promise<Figures> {
+/** Has the caller do a work, with other parameters than the variant's perhaps; gives its answer. */
+export async function askForWork(
+  children: readonly Child[],
+  work: Work,
+  parameters: Variant['parameters'],
+): Promise<unknown> {
   const caller = children.find((child) => child.role === 'caller')
   if (caller === undefined) throw new Error('a contestant without a caller')
+  const words = Object.entries(parameters).map(([key, value]) => `${key}=${value}`)
+  const pids = children.map((child) => child.pid).join(',')
+  return caller.ask([work.name, ...words, `pids=${pids}`, `router=${routerOf(children)}`].join(' '), WORK_MS)
+}
+
+async function runWork(children: readonly Child[], work: Work, variant: Variant): Promise<Figures> {
   for (const { pid } of children) {
     if (variant.oneCore === true) pinToOneCore(pid)
     resetPeakMemory(pid)
   }
   const idle = children.map(({ pid }) => memoryMib(pid))
-  const words = Object.entries(variant.parameters).map(([key, value]) => `${key}=${value}`)
-  const pids = children.map((child) => child.pid).join(',')
-  const message = await caller.ask([work.name, ...words, `pids=${pids}`, `router=${router}`].join(' '), WORK_MS)
+  const message = await askForWork(children, work, variant.parameters)
   const { figures, calls, cpu_ns } = message as { figures: Figures; calls: number; cpu_ns: number[] }
   const all: Figures = { ...figures }
   for (const [i, { role, pid }] of children.entries()) {

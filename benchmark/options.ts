@@ -16,6 +16,9 @@ export interface Options {
   whole: boolean
 }
 
+/** What a run that looks for allocations does. */
+export type AllocationOptions = Pick<Options, 'works' | 'transports' | 'peers'>
+
 /** What a run of the curves of scale measures. */
 export interface ScaleOptions {
   curves: readonly Curve[]
@@ -36,6 +39,7 @@ export const usage = `npm run bench -- [options]
   --only daffi,hand    only these contestants      (of: ${peerNames.join(', ')})
   --scale              the curves of scale instead of the works
   --curves payload     only these of them          (default: ${curveNames.join(',')})
+  --allocations        what a call allocates, by function, instead of the works   (default: daffi at W2 and W6)
   --help               prints this
 
 Prints a line of JSON a measurement, also to benchmark/results.jsonl, that of a curve to benchmark/scale.jsonl. A run of all
@@ -44,7 +48,9 @@ its chart beside it; every other run prints its tables on standard error. Exit c
 `
 
 /** Reads the command line; `null` asks for help. Throws a message for the user. */
-export function readOptions(args: string[]): Options | { scale: ScaleOptions } | null {
+export function readOptions(
+  args: string[],
+): Options | { scale: ScaleOptions } | { allocations: AllocationOptions } | null {
   const { values } = parseArgs({
     args,
     options: {
@@ -55,6 +61,7 @@ export function readOptions(args: string[]): Options | { scale: ScaleOptions } |
       only: { type: 'string' },
       scale: { type: 'boolean', default: false },
       curves: { type: 'string' },
+      allocations: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
@@ -63,6 +70,7 @@ export function readOptions(args: string[]): Options | { scale: ScaleOptions } |
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100)
     throw new Error(`--rounds ${values.rounds}: not 1 to 100`)
   const transports = chosen('--transports', values.transports, ['unix', 'tcp']) as Transport[]
+  if (values.scale && values.allocations) throw new Error('--scale and --allocations are runs of their own')
   if (values.scale) {
     if (values.works !== undefined || values.only !== undefined || values.peers)
       throw new Error('--scale has curves of its own: leave out --works, --only and --peers')
@@ -76,6 +84,18 @@ export function readOptions(args: string[]): Options | { scale: ScaleOptions } |
     values.works,
     works.map((work) => work.name),
   )
+  if (values.allocations) {
+    if (values.peers) throw new Error('--allocations takes --only, and not --peers')
+    const names = values.works === undefined ? ['W2', 'W6'] : workNames
+    return {
+      allocations: {
+        // A start is no call.
+        works: works.filter((work) => names.includes(work.name) && work.starts === undefined),
+        transports: values.transports === undefined ? ['unix'] : transports,
+        peers: values.only === undefined ? ['daffi'] : chosen('--only', values.only, peerNames),
+      },
+    }
+  }
   const standing = peerNames.filter((name) => values.peers || !namedRivals.includes(name))
   return {
     works: works.filter((work) => workNames.includes(work.name)),

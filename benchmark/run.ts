@@ -1,9 +1,10 @@
 /** The benchmark: `npm run bench`. Measures every contestant at every work, round by round, and compares them. */
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { runAllocations } from './allocations.js'
 import { compile } from './build.js'
 import { type Measurement, measure } from './measure.js'
-import { type Options, readOptions, type ScaleOptions, usage } from './options.js'
+import { type Options, readOptions, usage } from './options.js'
 import type { Peer, Transport } from './peer.js'
 import { loadPeer } from './peers/index.js'
 import { Progress } from './progress.js'
@@ -27,6 +28,7 @@ async function main(args: string[]): Promise<number> {
   if (options === undefined) return 2
   await compile()
   const command = ['npm run bench', ...(args.length === 0 ? [] : ['--', ...args])].join(' ')
+  if ('allocations' in options) return runAllocations(options.allocations)
   return 'scale' in options ? runScale(options.scale, command) : runWorks(options, command)
 }
 
@@ -53,7 +55,7 @@ async function runWorks(options: Options, command: string): Promise<number> {
   return measurements.some((one) => one.error !== null) ? 1 : 0
 }
 
-function tryReadOptions(args: string[]): Options | { scale: ScaleOptions } | null | undefined {
+function tryReadOptions(args: string[]): ReturnType<typeof readOptions> | undefined {
   try {
     const options = readOptions(args)
     if (options === null) process.stdout.write(usage)

@@ -73,7 +73,7 @@ export const limits: readonly Limit[] = [
     { figure: 'decode_record_heap_bytes', what: 'decode 1 KiB', unit: HEAP, most: 1750 },
   ]),
   ...measuredBy('calls', [
-    { figure: 'call_heap_bytes', what: 'call of 256 at once', unit: HEAP, most: 1000 },
+    { figure: 'call_heap_bytes', what: 'call of 256 at once', unit: HEAP, most: 760 },
     { figure: 'call_turns', what: 'call of 256 at once', unit: 'turns of the event loop', most: 0.016 },
     { figure: 'call_system_calls', what: 'call of 256 at once', unit: 'system calls', most: 0.08, only: 'linux' },
   ]),
