@@ -18,24 +18,26 @@ for (const transport of transports) {
       const g = await startGlobal(t, { ...at, ...beats, processName: 'caller' })
       await knows(g, 'w')
       const places = JSON.parse(await core.ask('panic')) as string[]
+      let caught = 0
       const trigger: Record<string, () => Promise<unknown>> = {
         Connect: () => tell('join late'),
         Accept: async () => await (await startGlobal(t, { ...at, ...beats, processName: 'accepted' })).stop(),
         Handshake: async () => await (await startGlobal(t, { ...at, ...beats, processName: 'shaken' })).stop(),
         Serve: () => codeOf(g.node('w').call.add(1, 2)),
         // While its JavaScript is busy, so that something has to wait at the controller: what is smaller than what goes as memory.
-        WriteOut: () =>
-          Promise.all([
-            codeOf(g.node('w').call.block(300)),
-            ...Array.from({ length: 250 }, () =>
+        // Longer each time, as whoever sends may have been kept from it for so long.
+        WriteOut: async () => {
+          for (let ms = 300; ms < 5000 && (await statsOf(core)).node?.panics === caught; ms *= 2) {
+            const digest = (): Promise<string> =>
               codeOf(
                 g
                   .node('w')
                   .call.digest(Buffer.alloc(100 << 10))
                   .fg({ timeout: 5000 }),
-              ),
-            ),
-          ]),
+              )
+            await Promise.all([codeOf(g.node('w').call.block(ms)), ...Array.from({ length: 250 }, digest)])
+          }
+        },
         // It looks at a turn now and then.
         Flush: async () => {
           for (let i = 0; i < 50; i++) await g.node('w').call.add(1, 2)
@@ -49,7 +51,6 @@ for (const transport of transports) {
         core.send(line)
         return await core.line(word, from)
       }
-      let caught = 0
       for (const [index, place] of places.entries()) {
         const giveUp = new AbortController()
         let isOver = false
