@@ -31,8 +31,9 @@ export async function crowdHandshakes(
   t.teardown(() => clearInterval(timer))
   const lives: Promise<{ ms: number; pushedOut: boolean }>[] = []
   for (let index = 0; index < count; index++) {
-    const peer = await connectRaw(t, at)
+    // Its time at the controller begins at some moment from here on, before this process hears of it.
     const opened = performance.now()
+    const peer = await connectRaw(t, at)
     if (index % 2 === 0) slow.push(peer)
     const pushedOut = count - index > MOST_STRANGERS
     lives.push(peer.closed.then((closed) => ({ ms: closed - opened, pushedOut })))

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import test from 'ava'
 import fc from 'fast-check'
 import { SerializationError } from '../../src-ts/errors.js'
+import { MAX_STACK_BYTES } from '../../src-ts/payload/cut.js'
 import { decodeFrom } from '../../src-ts/payload/decode.js'
 import { encodeBig, encodeInto } from '../../src-ts/payload/encode.js'
 import { ATTACHMENT_BYTES, MAX_CONTAINERS, MAX_DEPTH } from '../../src-ts/payload/tags.js'
@@ -149,6 +150,13 @@ test('shared references keep their identity among many objects', (t) => {
   })
   const decoded = roundTrip(items)
   t.true(decoded.every((item, i) => item.id === i && item.next === decoded[i >> 1]))
+})
+
+test('an error keeps a long message whole, and of its stack, which begins with it, 16 KiB', (t) => {
+  const decoded = roundTrip(new Error('é'.repeat(100_000))) as Error
+  t.is(decoded.message, 'é'.repeat(100_000))
+  t.is(Buffer.byteLength(decoded.stack ?? ''), MAX_STACK_BYTES)
+  t.true(decoded.stack?.startsWith('Error: éé'))
 })
 
 test('errors keep class, name, message, stack, code, cause and the errors of an AggregateError', (t) => {

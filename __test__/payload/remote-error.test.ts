@@ -1,7 +1,8 @@
 import test from 'ava'
 import { decodeFrom } from '../../src-ts/payload/decode.js'
 import { encodeBig, encodeInto } from '../../src-ts/payload/encode.js'
-import { describeError, MAX_MESSAGE_BYTES, MAX_STACK_BYTES, rebuildError } from '../../src-ts/payload/remote-error.js'
+import { MAX_STACK_BYTES } from '../../src-ts/payload/cut.js'
+import { describeError, MAX_MESSAGE_BYTES, rebuildError } from '../../src-ts/payload/remote-error.js'
 
 const target = Buffer.alloc(2 * 1024 * 1024)
 

@@ -1,5 +1,6 @@
 import { types } from 'node:util'
 import { PayloadTooLargeError, SerializationError } from '../errors.js'
+import { cut, MAX_STACK_BYTES } from './cut.js'
 import {
   ATOM_HOLE,
   ATOM_INVALID_DATE,
@@ -595,7 +596,8 @@ function writeError(value: Error, at: number, depth: number): number {
   let end = writeTagged(TAG_ERROR, 4, at, depth)
   end = writeString(String(name), end)
   end = writeString(String(message), end)
-  end = typeof stack === 'string' ? writeString(stack, end) : writeByte(0xc0, end)
+  // It begins with the message, once more.
+  end = typeof stack === 'string' ? writeString(cut(stack, MAX_STACK_BYTES), end) : writeByte(0xc0, end)
   end = writeContainer(0x80, 0xde, keys.length, end, depth + 1)
   let key = ''
   try {

@@ -1,4 +1,5 @@
 import { types } from 'node:util'
+import { cut, MAX_STACK_BYTES } from './cut.js'
 import { decodeFrom } from './decode.js'
 import { encodeInto } from './encode.js'
 
@@ -27,8 +28,6 @@ interface ThrownValue {
 
 /** Longest message, in bytes of UTF-8 (RELIABILITY F17). */
 export const MAX_MESSAGE_BYTES: number = 64 * 1024
-/** Longest stack, in bytes of UTF-8 (RELIABILITY F17). */
-export const MAX_STACK_BYTES: number = 16 * 1024
 
 /** Longest name or code, in bytes: names are for people, and such a one is none. */
 const MAX_NAME_BYTES = 256
@@ -175,17 +174,6 @@ function read(value: object, key: string): unknown {
 function textOf(value: unknown, otherwise: string): string {
   return typeof value === 'string' ? value : otherwise
 }
-
-/** The start of `text`, at most `maxBytes` of UTF-8, with an ellipsis where it was cut. */
-function cut(text: string, maxBytes: number): string {
-  if (text.length * 3 <= maxBytes) return text
-  const start = text.slice(0, maxBytes)
-  if (start.length === text.length && Buffer.byteLength(text) <= maxBytes) return text
-  const bytes = Buffer.allocUnsafe(maxBytes - ELLIPSIS_BYTES)
-  return `${bytes.toString('utf8', 0, bytes.write(start))}…`
-}
-
-const ELLIPSIS_BYTES = 3
 
 function defineData(error: Error, data: Record<string, unknown>): void {
   for (const key of Object.keys(data)) {

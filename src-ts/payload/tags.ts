@@ -24,7 +24,7 @@
  * | 1 | key, value, key, value … | Map |
  * | 2 | value … | Set |
  * | 3 | source, flags (strings) | RegExp, `lastIndex` 0 |
- * | 4 | name, message (strings), stack (string or nil), map of own properties | Error. `cause` and `errors` are in the map |
+ * | 4 | name, message (strings), stack (string of 16 KiB at most, or nil), map of own properties | Error. `cause` and `errors` are in the map |
  * | 5 | kind (int), bin | binary value of that kind, elements little-endian. A bin alone is a Buffer |
  *
  * **Kinds** of binary values: 0 ArrayBuffer, 1 Buffer, 2 DataView, 3 Int8Array, 4 Uint8Array, 5 Uint8ClampedArray,
