@@ -495,6 +495,28 @@ test('a flood is taken in slices between which the event loop runs', async (t) =
   while (inbound.calls.length < 20) await turn()
 })
 
+test('a slice that a ring has taken before its turn is not waited for', async (t) => {
+  const { node, inbound } = script(t)
+  const busy = (): void => {
+    const until = performance.now() + 2
+    while (performance.now() < until);
+  }
+  inbound.onRequest = busy
+  for (let slot = 1; slot <= 20; slot++) {
+    node.queue(frame(Kind.Request, { node: 2, slot, generation: 1, callback: 7, payload: pack([]) }))
+  }
+  node.ring()
+  t.true(inbound.calls.length < 20)
+  while (inbound.calls.length < 20) node.ring()
+  let drains = 0
+  node.drain = () => {
+    drains++
+    return 0
+  }
+  await turn()
+  t.is(drains, 0)
+})
+
 test.serial(
   'what one frame of a batch throws ends as an uncaught error, and the rest of the batch is taken',
   async (t) => {

@@ -54,6 +54,8 @@ export class NativeLink implements Link {
   /** Settled when the controller has said that no new calls will come, or the connection is gone. */
   #goodbye: Deferred = defer()
   #draining = false
+  /** The drain that goes on when the event loop has had its turn. */
+  #nextSlice: NodeJS.Immediate | undefined = undefined
   #closed: Deferred | undefined
   /** Connections that were lost so far. */
   #connection = 0
@@ -192,6 +194,11 @@ export class NativeLink implements Link {
   readonly #drain = (): void => {
     if (this.#draining) return
     this.#draining = true
+    if (this.#nextSlice !== undefined) {
+      // The doorbell was rung before it: nothing is left for it, and after a stop it would be a handle that is left.
+      clearImmediate(this.#nextSlice)
+      this.#nextSlice = undefined
+    }
     this.#submission.hold()
     const started = performance.now()
     this.#completion.open()
@@ -203,7 +210,7 @@ export class NativeLink implements Link {
         this.#submission.flush()
         if (drained >= 0) break
         if (performance.now() - started > SLICE_MS) {
-          setImmediate(this.#drain)
+          this.#nextSlice = setImmediate(this.#drain)
           break
         }
       }
