@@ -121,12 +121,8 @@ async function runStarts(peer: Peer, place: Place, { parameters }: Variant): Pro
   return { start_ms: median(times), start_peak_mib: median(peaks) }
 }
 
-/** Has the caller do a work, with other parameters than the variant's perhaps; gives its answer. */
-export async function askForWork(
-  children: readonly Child[],
-  work: Work,
-  parameters: Variant['parameters'],
-): Promise<unknown> {
+/** Has the caller do a work; gives its answer. */
+export async function askForWork(children: readonly Child[], work: Work, { parameters }: Variant): Promise<unknown> {
   const caller = children.find((child) => child.role === 'caller')
   if (caller === undefined) throw new Error('a contestant without a caller')
   const words = Object.entries(parameters).map(([key, value]) => `${key}=${value}`)
@@ -140,7 +136,7 @@ async function runWork(children: readonly Child[], work: Work, variant: Variant)
     resetPeakMemory(pid)
   }
   const idle = children.map(({ pid }) => memoryMib(pid))
-  const message = await askForWork(children, work, variant.parameters)
+  const message = await askForWork(children, work, variant)
   const { figures, calls, cpu_ns } = message as { figures: Figures; calls: number; cpu_ns: number[] }
   const all: Figures = { ...figures }
   for (const [i, { role, pid }] of children.entries()) {

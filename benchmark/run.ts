@@ -1,10 +1,10 @@
 /** The benchmark: `npm run bench`. Measures every contestant at every work, round by round, and compares them. */
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runAllocations } from './allocations.js'
+import { printAllocations } from './allocations.js'
 import { compile } from './build.js'
 import { type Measurement, measure } from './measure.js'
-import { type Options, readOptions, usage } from './options.js'
+import { type AllocationOptions, type Options, readOptions, usage } from './options.js'
 import type { Peer, Transport } from './peer.js'
 import { loadPeer } from './peers/index.js'
 import { Progress } from './progress.js'
@@ -55,6 +55,21 @@ async function runWorks(options: Options, command: string): Promise<number> {
   return measurements.some((one) => one.error !== null) ? 1 : 0
 }
 
+/** Which functions allocate how much. Gives the exit code. */
+async function runAllocations(options: AllocationOptions): Promise<number> {
+  const { peers } = await prepare(options.peers)
+  let code = 0
+  for (const { peer, work, variant, transport } of steps(options, peers, 0)) {
+    try {
+      await printAllocations(peer, work, variant, transport)
+    } catch (error) {
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+      code = 1
+    }
+  }
+  return code
+}
+
 function tryReadOptions(args: string[]): ReturnType<typeof readOptions> | undefined {
   try {
     const options = readOptions(args)
@@ -91,7 +106,7 @@ interface Step {
 }
 
 /** Every work once for every contestant, one after the other, so that a slow minute of the machine meets them all. */
-function steps(options: Options, peers: readonly Peer[], round: number): Step[] {
+function steps(options: Pick<Options, 'works' | 'transports'>, peers: readonly Peer[], round: number): Step[] {
   // Another contestant begins each round: whoever always follows a heavy one would pay for it.
   const first = round % Math.max(peers.length, 1)
   const turn = [...peers.slice(first), ...peers.slice(0, first)]

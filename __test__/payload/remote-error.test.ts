@@ -1,7 +1,7 @@
 import test from 'ava'
+import { MAX_STACK_BYTES } from '../../src-ts/payload/cut.js'
 import { decodeFrom } from '../../src-ts/payload/decode.js'
 import { encodeBig, encodeInto } from '../../src-ts/payload/encode.js'
-import { MAX_STACK_BYTES } from '../../src-ts/payload/cut.js'
 import { describeError, MAX_MESSAGE_BYTES, rebuildError } from '../../src-ts/payload/remote-error.js'
 
 const target = Buffer.alloc(2 * 1024 * 1024)

@@ -245,7 +245,7 @@ impl Batch {
     fn handle_control(
         &mut self,
         hub: &Rc<Hub>,
-        router: &mut super::router::Router,
+        router: &mut Router,
         peer: &Peer,
         header: Header,
     ) -> Result<(), CoreError> {
