@@ -195,7 +195,7 @@ export class NativeLink implements Link {
     if (this.#draining) return
     this.#draining = true
     if (this.#nextSlice !== undefined) {
-      // The doorbell was rung before it: nothing is left for it, and after a stop it would be a handle that is left.
+      // The doorbell was rung before it: nothing is left for it.
       clearImmediate(this.#nextSlice)
       this.#nextSlice = undefined
     }
@@ -208,7 +208,8 @@ export class NativeLink implements Link {
         const bytes = drained < 0 ? ~drained : drained
         if (bytes > 0) this.#takeFrames(bytes)
         this.#submission.flush()
-        if (drained >= 0) break
+        // Behind its end nothing comes, and after a stop an immediate would be a handle that is left.
+        if (drained >= 0 || this.#bell.ring === null) break
         if (performance.now() - started > SLICE_MS) {
           this.#nextSlice = setImmediate(this.#drain)
           break

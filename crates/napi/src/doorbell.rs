@@ -7,10 +7,11 @@ use daffi_core::spin::Spin;
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, sys};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,22 +30,32 @@ pub struct Watcher {
     env: sys::napi_env,
     doorbell: sys::napi_ref,
     resource: sys::napi_async_context,
-    watch: *mut Watch,
+    watched: Rc<Watched>,
+    watch: Option<Rc<Watch>>,
 }
 
-/// What the event loop holds. Freed by the close callback of its handle.
+/// What the event loop holds, until the close callback of its handle.
 struct Watch {
     uv: Uv,
     handle: *mut c_void,
     /// Keeps the descriptor open until libuv has let go of it.
     line: Arc<Line>,
-    env: sys::napi_env,
+    watched: Rc<Watched>,
     doorbell: sys::napi_ref,
     resource: sys::napi_async_context,
-    cleanup: sys::napi_async_cleanup_hook_handle,
-    stopped: bool,
+    stopped: Cell<bool>,
     event_loop: *mut c_void,
-    spin: Spin,
+    spin: RefCell<Spin>,
+}
+
+/// What the event loop holds for one environment, which waits for it when it ends: a handle left open would abort the
+/// process. One hook for all of it that stays to the end, since Node gives the loop an immediate for each that is removed,
+/// and a program that asks after its stop what is left would be told of it.
+struct Watched {
+    env: sys::napi_env,
+    hook: Cell<sys::napi_async_cleanup_hook_handle>,
+    ends: Cell<bool>,
+    open: RefCell<Vec<Rc<Watch>>>,
 }
 
 impl Watcher {
@@ -52,19 +63,19 @@ impl Watcher {
     pub fn new(env: &Env, doorbell: &Function<'_, (), ()>) -> Result<Self> {
         let raw = env.raw();
         let (mut reference, mut resource, mut name) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let watched = Watched::of(raw)?;
         // SAFETY: the calls of Node-API on its own thread, with values of this scope.
         unsafe {
             check_status!(sys::napi_create_reference(raw, doorbell.raw(), 1, &raw mut reference))?;
             check_status!(sys::napi_create_string_utf8(raw, c"daffi:link".as_ptr(), 10, &raw mut name))?;
             check_status!(sys::napi_async_init(raw, ptr::null_mut(), name, &raw mut resource))?;
         }
-        Ok(Self { env: raw, doorbell: reference, resource, watch: ptr::null_mut() })
+        Ok(Self { env: raw, doorbell: reference, resource, watched, watch: None })
     }
 
     /// Watches `line` from now on, or nothing. Does nothing when it already does.
     pub fn watch(&mut self, line: Option<Arc<Line>>) {
-        // SAFETY: `watch` is null or points to what the close callback has not freed yet.
-        let current = unsafe { self.watch.as_ref() }.filter(|watch| !watch.stopped).map(|watch| &watch.line);
+        let current = self.watch.as_ref().filter(|watch| !watch.stopped.get()).map(|watch| &watch.line);
         match (current, &line) {
             (None, None) => return,
             (Some(current), Some(line)) if Arc::ptr_eq(current, line) => return,
@@ -76,40 +87,42 @@ impl Watcher {
     }
 
     fn start(&mut self, line: Arc<Line>, uv: Uv, event_loop: *mut c_void) {
+        if self.watched.ends.get() {
+            return;
+        }
         let fd = line.socket.as_raw_fd();
-        // SAFETY: the handle is as large as libuv wants it and lives until its close callback; its
-        // first field is the user's pointer, as libuv promises. All on the loop's thread.
+        // SAFETY: the handle is as large as libuv wants it and lives until its close callback; its first field is the
+        // user's pointer, as libuv promises: the watch, which is in the list of those open until then. All on the loop's
+        // thread.
         unsafe {
             let handle = libc::calloc(1, (uv.handle_size)(uv::POLL));
             if handle.is_null() || (uv.poll_init)(event_loop, handle, fd) != 0 {
                 libc::free(handle);
                 return;
             }
-            let watch = Box::into_raw(Box::new(Watch {
+            let watch = Rc::new(Watch {
                 uv,
                 handle,
                 line,
-                env: self.env,
+                watched: Rc::clone(&self.watched),
                 doorbell: self.doorbell,
                 resource: self.resource,
-                cleanup: ptr::null_mut(),
-                stopped: false,
+                stopped: Cell::new(false),
                 event_loop,
-                spin: Spin::new(),
-            }));
-            *handle.cast::<*mut c_void>() = watch.cast();
-            let hook = &raw mut (*watch).cleanup;
-            sys::napi_add_async_cleanup_hook(self.env, Some(on_cleanup), watch.cast(), hook);
+                spin: RefCell::new(Spin::new()),
+            });
+            *handle.cast::<*const Watch>() = Rc::as_ptr(&watch);
+            self.watched.open.borrow_mut().push(Rc::clone(&watch));
             (uv.unref)(handle);
             (uv.poll_start)(handle, uv::READABLE, on_readable);
-            self.watch = watch;
+            self.watch = Some(watch);
         }
     }
 
     fn stop(&mut self) {
-        let watch = std::mem::replace(&mut self.watch, ptr::null_mut());
-        // SAFETY: not yet freed: `self.watch` is cleared wherever it is closed.
-        unsafe { close(watch) };
+        if let Some(watch) = self.watch.take() {
+            watch.close();
+        }
     }
 }
 
@@ -124,93 +137,135 @@ impl Drop for Watcher {
     }
 }
 
-/// Stops and closes once; the close callback frees.
-unsafe fn close(watch: *mut Watch) {
-    // SAFETY: as the caller promises, null or alive.
-    if let Some(watch) = unsafe { watch.as_mut() }
-        && !watch.stopped
-    {
-        watch.stopped = true;
-        // SAFETY: the handle is initialised and closed once.
-        unsafe {
-            (watch.uv.poll_stop)(watch.handle);
-            (watch.uv.close)(watch.handle, on_closed);
+impl Watch {
+    /// Stops and closes once; the close callback frees.
+    fn close(&self) {
+        if !self.stopped.replace(true) {
+            // SAFETY: the handle is initialised and closed once.
+            unsafe {
+                (self.uv.poll_stop)(self.handle);
+                (self.uv.close)(self.handle, on_closed);
+            }
         }
     }
+
+    /// Calls the doorbell. False when JavaScript cannot be called any more.
+    fn ring(&self) -> bool {
+        let env = self.watched.env;
+        // SAFETY: the calls of Node-API on its own thread, with values of this scope.
+        unsafe {
+            let mut scope = ptr::null_mut();
+            if sys::napi_open_handle_scope(env, &raw mut scope) != sys::Status::napi_ok {
+                return false;
+            }
+            let (mut function, mut receiver, mut result) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+            sys::napi_get_reference_value(env, self.doorbell, &raw mut function);
+            sys::napi_get_global(env, &raw mut receiver);
+            let mut is_alive = !function.is_null();
+            if is_alive {
+                let (resource, none) = (self.resource, ptr::null());
+                let status = sys::napi_make_callback(env, resource, receiver, function, 0, none, &raw mut result);
+                if status == sys::Status::napi_pending_exception {
+                    // The doorbell catches; what comes here is from a tick it set off.
+                    let mut exception = ptr::null_mut();
+                    sys::napi_get_and_clear_last_exception(env, &raw mut exception);
+                    sys::napi_fatal_exception(env, exception);
+                }
+                is_alive = status == sys::Status::napi_ok || status == sys::Status::napi_pending_exception;
+            }
+            sys::napi_close_handle_scope(env, scope);
+            is_alive
+        }
+    }
+}
+
+impl Watched {
+    /// That of this environment.
+    fn of(env: sys::napi_env) -> Result<Rc<Self>> {
+        if let Some(watched) = ENVIRONMENTS.with_borrow(|all| all.iter().find(|one| one.env == env).cloned()) {
+            return Ok(watched);
+        }
+        let mut hook = ptr::null_mut();
+        let (ends, open) = (Cell::new(false), RefCell::default());
+        let watched = Rc::new(Self { env, hook: Cell::new(hook), ends, open });
+        // SAFETY: a call of Node-API on its own thread; the list keeps what the hook is given until it is called.
+        let status = unsafe {
+            let data = Rc::as_ptr(&watched).cast_mut().cast();
+            sys::napi_add_async_cleanup_hook(env, Some(on_cleanup), data, &raw mut hook)
+        };
+        check_status!(status)?;
+        watched.hook.set(hook);
+        ENVIRONMENTS.with_borrow_mut(|all| all.push(Rc::clone(&watched)));
+        Ok(watched)
+    }
+
+    /// The environment may go on with its end when nothing is open.
+    fn release(&self) {
+        if self.ends.get() && self.open.borrow().is_empty() {
+            let hook = self.hook.replace(ptr::null_mut());
+            if !hook.is_null() {
+                // SAFETY: the hook was called and is not removed yet.
+                unsafe { sys::napi_remove_async_cleanup_hook(hook) };
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// Those of this thread: more than one when a program loads the addon more than once.
+    static ENVIRONMENTS: RefCell<Vec<Rc<Watched>>> = const { RefCell::new(Vec::new()) };
 }
 
 unsafe extern "C" fn on_closed(handle: *mut c_void) {
-    // SAFETY: libuv calls this once, last; nobody else holds the watch any more.
+    // SAFETY: libuv calls this once, last, and the watch is in the list of those open until now.
     unsafe {
-        let watch = Box::from_raw(*handle.cast::<*mut Watch>());
-        sys::napi_remove_async_cleanup_hook(watch.cleanup);
+        let watched = Rc::clone(&(**handle.cast::<*const Watch>()).watched);
+        watched.open.borrow_mut().retain(|watch| watch.handle != handle);
         libc::free(handle);
+        watched.release();
     }
 }
 
-/// The environment ends while the socket is watched: a handle left open would abort the process.
-unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, watch: *mut c_void) {
-    // SAFETY: the hook is removed when the watch is freed.
-    unsafe { close(watch.cast()) };
+/// The environment ends.
+unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, watched: *mut c_void) {
+    let found = ENVIRONMENTS.with_borrow_mut(|all| {
+        let at = all.iter().position(|one| Rc::as_ptr(one).cast() == watched.cast_const());
+        at.map(|at| all.swap_remove(at))
+    });
+    if let Some(watched) = found {
+        watched.ends.set(true);
+        let open = watched.open.borrow().clone();
+        for watch in open {
+            watch.close();
+        }
+        watched.release();
+    }
 }
 
 unsafe extern "C" fn on_readable(handle: *mut c_void, _status: c_int, _events: c_int) {
-    // SAFETY: called by the loop on its thread while the handle is open; the watch is freed by the loop alone, later. The
-    // doorbell may close it meanwhile, so no reference to it is held across the call.
-    unsafe {
-        let watch = *handle.cast::<*mut Watch>();
-        let turn = Instant::now();
-        (*watch).spin.woken(turn);
-        loop {
-            let has_news = BESIDE.with_borrow_mut(|beside| (*watch).line.read_pieces(beside));
-            if has_news && !ring(watch) || (*watch).stopped || (*watch).line.has_ended() {
-                return;
-            }
-            if turn.elapsed() >= TURN {
-                break;
-            }
-            let Watch { line, spin, .. } = &mut *watch;
-            if !spin.wait(|| line.socket.is_readable()) {
-                break;
-            }
-            // What JavaScript starts now counts from now.
-            ((*watch).uv.update_time)((*watch).event_loop);
+    // SAFETY: called by the loop on its thread while the handle is open. The doorbell may close it meanwhile, but the watch is
+    // in the list of those open until the loop calls back, later.
+    let watch = unsafe { &**handle.cast::<*const Watch>() };
+    let turn = Instant::now();
+    watch.spin.borrow_mut().woken(turn);
+    loop {
+        let has_news = BESIDE.with_borrow_mut(|beside| watch.line.read_pieces(beside));
+        if has_news && !watch.ring() || watch.stopped.get() || watch.line.has_ended() {
+            return;
         }
-        (*watch).spin.sleeps(Instant::now());
+        if turn.elapsed() >= TURN || !watch.spin.borrow_mut().wait(|| watch.line.socket.is_readable()) {
+            break;
+        }
+        // What JavaScript starts now counts from now.
+        // SAFETY: the loop whose callback this is.
+        unsafe { (watch.uv.update_time)(watch.event_loop) };
     }
+    watch.spin.borrow_mut().sleeps(Instant::now());
 }
 
 thread_local! {
     /// For what comes between pieces of big payloads, whose reading needs no JavaScript.
     static BESIDE: RefCell<Vec<u8>> = RefCell::new(vec![0; BESIDE_BYTES]);
-}
-
-/// Calls the doorbell. False when JavaScript cannot be called any more.
-unsafe fn ring(watch: *mut Watch) -> bool {
-    // SAFETY: as the caller promises, alive and on its thread.
-    unsafe {
-        let (env, doorbell, resource) = ((*watch).env, (*watch).doorbell, (*watch).resource);
-        let mut scope = ptr::null_mut();
-        if sys::napi_open_handle_scope(env, &raw mut scope) != sys::Status::napi_ok {
-            return false;
-        }
-        let (mut function, mut receiver, mut result) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        sys::napi_get_reference_value(env, doorbell, &raw mut function);
-        sys::napi_get_global(env, &raw mut receiver);
-        let mut is_alive = !function.is_null();
-        if is_alive {
-            let status = sys::napi_make_callback(env, resource, receiver, function, 0, ptr::null(), &raw mut result);
-            if status == sys::Status::napi_pending_exception {
-                // The doorbell catches; what comes here is from a tick it set off.
-                let mut exception = ptr::null_mut();
-                sys::napi_get_and_clear_last_exception(env, &raw mut exception);
-                sys::napi_fatal_exception(env, exception);
-            }
-            is_alive = status == sys::Status::napi_ok || status == sys::Status::napi_pending_exception;
-        }
-        sys::napi_close_handle_scope(env, scope);
-        is_alive
-    }
 }
 
 /// How long the event loop may be kept by messages that follow each other closely.
