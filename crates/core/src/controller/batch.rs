@@ -2,10 +2,10 @@
 //!
 //! The hot path: nothing is allocated a frame, no payload is looked at.
 
+use super::changes::split;
 use super::hub::Hub;
 use super::memory::{self, Passing};
 use super::peer::Peer;
-use super::registry::split;
 use super::router::{Route, Router};
 use crate::error::CoreError;
 use crate::handshake::decode_error;

@@ -5,6 +5,7 @@
 
 mod admission;
 mod batch;
+pub mod changes;
 mod connection;
 pub mod doorman;
 mod gather;

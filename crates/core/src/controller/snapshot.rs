@@ -4,7 +4,7 @@
 //! that joins or registers adds its own few bytes. What is taken back makes it stale, and it is encoded anew when it
 //! is next asked for.
 
-use super::registry::{ENTRY_BYTES, ID_BYTES, IDS_A_PIECE, PIECE_BYTES};
+use super::changes::{ENTRY_BYTES, ID_BYTES, IDS_A_PIECE, PIECE_BYTES};
 use bytes::Bytes;
 use daffi_protocol::growing::GrowingChange;
 use daffi_protocol::{Header, Kind};

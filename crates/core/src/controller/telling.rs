@@ -3,7 +3,7 @@
 //! Most are told the same. Those that came since the last time know a part: each is told of who came behind it, which
 //! is the end of what the one before it is told. So that is encoded once, and cut.
 
-use super::registry::{Changes, ENTRY_BYTES, ID_BYTES, IDS_A_PIECE, PIECE_BYTES, Pending, split};
+use super::changes::{Changes, ENTRY_BYTES, ID_BYTES, IDS_A_PIECE, PIECE_BYTES, Pending, split};
 use super::snapshot::frame;
 use bytes::Bytes;
 use daffi_protocol::control::{self, RegistryChange};

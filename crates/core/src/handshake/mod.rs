@@ -3,12 +3,18 @@
 //! Node: preamble, `Hello`. Controller: `Challenge`. Node: `Proof`. Controller: `Welcome`, or
 //! `Refused` at any step. Nothing about nodes or callbacks is told before the proof holds.
 
+mod reader;
+mod refusals;
+
 use crate::auth::{INSTANCE_BYTES, NONCE_BYTES, Secret, random};
 use crate::error::CoreError;
 use crate::transport::Stream;
-use daffi_protocol::control::{self, Challenge, Hello, Proof, Refused, Welcome};
-use daffi_protocol::limits::{HEADER_BYTES, MAX_FRAME_BODY_BYTES, MAX_HANDSHAKE_BODY_BYTES};
-use daffi_protocol::{DecodeError, ErrorCode, Header, Kind, PREAMBLE, VERSION};
+use daffi_protocol::control::{self, Challenge, Hello, Proof, Welcome};
+use daffi_protocol::limits::{MAX_FRAME_BODY_BYTES, MAX_HANDSHAKE_BODY_BYTES};
+use daffi_protocol::{ErrorCode, Kind, PREAMBLE, VERSION};
+use reader::{FrameReader, body_of};
+pub(crate) use refusals::decode_error;
+use refusals::{broken, timed_out, unreadable, unwritable, version_mismatch, wrong_method, wrong_name, wrong_proof};
 use std::time::Duration;
 
 /// What a node says of itself and proves with.
@@ -258,176 +264,9 @@ async fn shake_as_server(
     Ok(Accepted { name: proof.name, instance, pid: proof.pid, memory: proof.memory, client_nonce, controller_proof })
 }
 
-/// Takes frames off a stream one by one, at leisure: a handshake is not the hot path.
-struct FrameReader<'a> {
-    stream: &'a Stream,
-    /// Read and not taken yet.
-    buffer: Vec<u8>,
-    /// Whether the peer began as a daffi peer does, so that a refusal makes sense to it.
-    is_daffi: bool,
-    /// TLS is done, or there is none.
-    is_secured: bool,
-}
-
-impl<'a> FrameReader<'a> {
-    const fn new(stream: &'a Stream) -> Self {
-        Self { stream, buffer: Vec::new(), is_daffi: false, is_secured: false }
-    }
-
-    async fn send(&self, bytes: &[u8]) -> Result<(), CoreError> {
-        // A controller that refuses may have closed already; its refusal is still to be read.
-        match self.stream.write_all(bytes).await {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-
-    async fn fill(&mut self) -> Result<(), CoreError> {
-        let read = loop {
-            self.stream.readable().await?;
-            // On the stack for the read alone: what is held across a wait is part of the task for as long as that lives.
-            let mut chunk = [0; 4096];
-            match self.stream.try_read(&mut chunk) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
-                Ok(read) => {
-                    self.buffer.extend_from_slice(chunk.get(..read).unwrap_or_default());
-                    break read;
-                }
-            }
-        };
-        if read == 0 {
-            return Err(CoreError::new(ErrorCode::ConnectionLost, "The peer closed the connection in the handshake."));
-        }
-        Ok(())
-    }
-
-    /// Takes the preamble off; the first byte that differs ends it, without waiting for the rest.
-    async fn preamble(&mut self) -> Result<(), CoreError> {
-        loop {
-            let differs = self.buffer.iter().zip(PREAMBLE).position(|(got, wanted)| *got != wanted);
-            if let Some(at) = differs {
-                self.is_daffi = at >= VERSION_AT;
-                let got = self.buffer.get(at).copied().unwrap_or_default();
-                return Err(if at == VERSION_AT { version_mismatch(got) } else { broken("no daffi preamble") });
-            }
-            if self.buffer.len() >= PREAMBLE.len() {
-                self.buffer.drain(..PREAMBLE.len());
-                self.is_daffi = true;
-                return Ok(());
-            }
-            self.fill().await?;
-        }
-    }
-
-    /// The next whole frame.
-    async fn frame(&mut self, limit: u32) -> Result<(Header, Vec<u8>), CoreError> {
-        loop {
-            if let Some(header) = Header::decode(&self.buffer).map_err(decode_error)? {
-                if header.body_len > limit {
-                    return Err(decode_error(DecodeError::TooLong(header.body_len)));
-                }
-                if self.buffer.len() >= header.frame_len() {
-                    let rest = self.buffer.split_off(header.frame_len());
-                    return Ok((header, std::mem::replace(&mut self.buffer, rest)));
-                }
-            }
-            self.fill().await?;
-        }
-    }
-}
-
-/// The body of a frame that must be `wanted`; a refusal in its place becomes the error it carries.
-fn body_of(header: Header, raw: &[u8], wanted: Kind) -> Result<&[u8], CoreError> {
-    let body = raw.get(HEADER_BYTES..HEADER_BYTES + header.body_len as usize).unwrap_or_default();
-    let is_for_node = matches!(wanted, Kind::Challenge | Kind::Welcome);
-    if header.kind == Kind::Refused && is_for_node {
-        let refused: Refused = control::parse(body).map_err(unreadable)?;
-        let code = ErrorCode::from_u32(refused.code).unwrap_or(ErrorCode::Protocol);
-        return Err(CoreError::new(code, refused.message));
-    }
-    if header.kind == wanted { Ok(body) } else { Err(broken(&format!("{:?} where {wanted:?} was due", header.kind))) }
-}
-
-fn unwritable(error: impl std::fmt::Display) -> CoreError {
-    broken(&format!("a message that cannot be written ({error})"))
-}
-
-fn unreadable(_: impl std::fmt::Display) -> CoreError {
-    broken("a message that cannot be read")
-}
-
-/// What is told of a frame that is none.
-pub(crate) fn decode_error(error: DecodeError) -> CoreError {
-    let code = if matches!(error, DecodeError::TooLong(_)) { ErrorCode::FrameTooLarge } else { ErrorCode::Protocol };
-    CoreError::new(code, format!("The peer broke the protocol: {error}."))
-}
-
-fn broken(what: &str) -> CoreError {
-    CoreError::new(ErrorCode::Protocol, format!("The peer broke the protocol of the handshake: {what}."))
-}
-
-fn version_mismatch(theirs: u8) -> CoreError {
-    let message = format!(
-        "The peer speaks version {theirs} of the protocol, this side version {VERSION}. Install the same version of \
-         daffi on both sides."
-    );
-    CoreError::new(ErrorCode::VersionMismatch, message)
-}
-
-fn wrong_method(theirs: &str, ours: &Secret) -> CoreError {
-    let message = match (theirs, ours) {
-        ("token", _) => "The controller asks for a token. Pass the same `token` as to the controller.",
-        ("cert", _) => {
-            "The controller asks for a certificate and for nothing else. Pass `tls: { cert, key }`, and no token, to the \
-             node."
-        }
-        (_, Secret::Certificate) => {
-            "The controller does not go by certificates alone. Pass `requestCert: true` to it, or leave `cert` and `key` \
-             out here."
-        }
-        (_, Secret::Token(_) | Secret::Tokens(_)) => {
-            "The controller does not ask for a token, so it cannot prove that it is the one meant. Pass `token` to the \
-             controller too, or leave it out here."
-        }
-        _ => "The controller asks for another proof than this kind of connection allows. Check the address.",
-    };
-    CoreError::new(ErrorCode::Unauthorized, message)
-}
-
-const fn wrong_proof(secret: &Secret) -> &'static str {
-    match secret {
-        Secret::Token(_) | Secret::Tokens(_) => {
-            "The token is not the controller's for a node of this name. Pass the same `token` on both sides, or that of \
-             the grant."
-        }
-        Secret::Cookie(_) => {
-            "The cookie is not the controller's. Run node and controller as the same user on the same machine, or pass \
-             `token` on both sides."
-        }
-        Secret::Peer | Secret::Certificate => "A proof came where none was asked for.",
-    }
-}
-
-fn wrong_name(name: &str, names: &[String]) -> CoreError {
-    let message = format!(
-        "The certificate of this node is not for the name {name}, but for {}. Pass one of these as `processName`, or \
-         another certificate.",
-        if names.is_empty() { "no DNS name".to_owned() } else { names.join(", ") }
-    );
-    CoreError::new(ErrorCode::Unauthorized, message)
-}
-
-fn timed_out(peer: &str, timeout: Duration) -> CoreError {
-    let message = format!("The {peer} did not finish the handshake within {} ms.", timeout.as_millis());
-    CoreError::new(ErrorCode::HandshakeTimeout, message)
-}
-
 /// What TLS begins with, and how TLS is told that there is none: a fatal alert, `protocol_version`.
 const TLS_HANDSHAKE: u8 = 0x16;
 const NO_TLS_ALERT: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 70];
-/// Where the version stands in the preamble.
-const VERSION_AT: usize = 6;
 /// How long a refused peer may take to read why.
 const REFUSAL_LINGER: Duration = Duration::from_millis(250);
 /// Bounds what is read and thrown away of a refused peer, in reads of 1 KiB.
@@ -435,7 +274,9 @@ const MAX_WASTE_READS: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use super::reader::VERSION_AT;
     use super::*;
+    use daffi_protocol::Header;
     use daffi_protocol::control::RegistryChange;
 
     fn pair() -> (Stream, Stream) {
