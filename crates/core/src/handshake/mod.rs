@@ -8,6 +8,7 @@ mod refusals;
 
 use crate::auth::{INSTANCE_BYTES, NONCE_BYTES, Secret, random};
 use crate::error::CoreError;
+use crate::tls::HANDSHAKE_RECORD;
 use crate::transport::Stream;
 use daffi_protocol::control::{self, Challenge, Hello, Proof, Welcome};
 use daffi_protocol::limits::{MAX_FRAME_BODY_BYTES, MAX_HANDSHAKE_BODY_BYTES};
@@ -105,7 +106,7 @@ pub async fn server(
         refuse_unsecured(stream, error).await;
         return result;
     }
-    if result.is_err() && matches!(stream, Stream::Tcp(_)) && reader.buffer.first() == Some(&TLS_HANDSHAKE) {
+    if result.is_err() && matches!(stream, Stream::Tcp(_)) && reader.buffer.first() == Some(&HANDSHAKE_RECORD) {
         let _ = stream.try_write(&NO_TLS_ALERT);
     }
     if let Err(error) = &result
@@ -264,8 +265,7 @@ async fn shake_as_server(
     Ok(Accepted { name: proof.name, instance, pid: proof.pid, memory: proof.memory, client_nonce, controller_proof })
 }
 
-/// What TLS begins with, and how TLS is told that there is none: a fatal alert, `protocol_version`.
-const TLS_HANDSHAKE: u8 = 0x16;
+/// How TLS is told that there is none: a fatal alert, `protocol_version`.
 const NO_TLS_ALERT: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 70];
 /// How long a refused peer may take to read why.
 const REFUSAL_LINGER: Duration = Duration::from_millis(250);

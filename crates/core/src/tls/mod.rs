@@ -3,8 +3,10 @@
 //! Verification is always on unless a user says `dangerouslySkipVerify`. TLS 1.2 and 1.3. Sessions are not resumed, so
 //! each connection shows its certificates anew.
 
+mod refusals;
 mod session;
 
+pub use refusals::HANDSHAKE_RECORD;
 pub use session::{Role, Session, Shaking};
 
 use crate::error::CoreError;
