@@ -14,6 +14,7 @@ import { w1 } from '../works/w1.js'
 import { w2 } from '../works/w2.js'
 import type { Work } from '../works/work.js'
 import { now } from './clock.js'
+import { TIMES } from './quickest.js'
 
 /** What a line asks for; takes its numbers by name. */
 type Command = (numbers: Readonly<Record<string, number>>) => Promise<object>
@@ -25,8 +26,6 @@ interface Remote {
 }
 
 const WAIT = { timeout: '60s' } as const
-/** Of so many nodes that join one after the other, the quickest counts: `quickest.ts` says why. */
-const JOINS = 5
 
 /** What the works of the curves do not call. */
 const withoutOthers: Omit<Caller, 'echo' | 'add'> = {
@@ -72,10 +71,10 @@ async function startDaffiCaller(): Promise<Readonly<Record<string, Command>>> {
       await g.waitFunction(nameOf(index), WAIT)
       return { seen_ms: now() }
     },
-    /** How long a node takes to come up and know the callback of this index. */
+    /** How long the quickest of some nodes, one after the other, takes to come up and know the callback of this index. */
     join: async ({ index = 0 }) => {
       const times: number[] = []
-      for (let i = 0; i < JOINS; i++) {
+      for (let i = 0; i < TIMES; i++) {
         const start = now()
         const joined = await open()
         await joined.waitFunction(nameOf(index), WAIT)

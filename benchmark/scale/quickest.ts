@@ -1,7 +1,8 @@
 import type { Child } from '../children.js'
 import type { Figures } from '../works/work.js'
 
-const TIMES = 5
+/** How often a figure is taken of which the quickest counts. */
+export const TIMES = 5
 
 /**
  * Has a process do the same work several times, and gives the least of what `time` finds in the answers. A core of a shared
