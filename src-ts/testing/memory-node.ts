@@ -3,8 +3,10 @@ import type { NativeNode, NodeFigures } from '../native/binding.cjs'
 import { Flag, Kind } from '../native/frame.js'
 import type { Member, MemoryController } from './memory-controller.js'
 import {
+  bodyOf,
   controlOf,
   field,
+  flagsOf,
   frameOf,
   frameOfBig,
   framesIn,
@@ -14,6 +16,8 @@ import {
   setToken,
 } from './memory-frames.js'
 import { inOwnTurn, type Traffic } from './traffic.js'
+
+const CALLS: readonly number[] = [Kind.Request, Kind.Response, Kind.Transfer]
 
 /** The native half of a link, joined to a controller of this process by nothing but memory. */
 export class MemoryNode implements NativeNode {
@@ -134,8 +138,10 @@ export class MemoryNode implements NativeNode {
   }
 
   #receive({ frame, big }: Parcel): void {
-    if (big === null) this.#put(frame)
-    else if (big.length > this.#maxPayload) this.#refuse(frame)
+    // A frame of items may hold many.
+    const payload = big ?? (CALLS.includes(kindOf(frame)) ? bodyOf(frame).payload : null)
+    if (payload !== null && payload.length > this.#maxPayload) this.#refuse(frame)
+    else if (big === null) this.#put(frame)
     else {
       const token = ++this.#lastToken
       this.#bigs.set(token, big)
@@ -149,9 +155,9 @@ export class MemoryNode implements NativeNode {
     const kind = kindOf(frame)
     const [slot, generation, node] = [field(frame, 'slot'), field(frame, 'generation'), field(frame, 'node')]
     const header = { node, slot, generation, callback: WireCode.PayloadTooLarge }
-    if (kind === Kind.Request || kind === Kind.Transfer)
-      this.#send({ frame: frameOf(Kind.Response, header), big: null })
-    else {
+    if (kind === Kind.Request || kind === Kind.Transfer) {
+      if ((flagsOf(frame) & Flag.NoReply) === 0) this.#send({ frame: frameOf(Kind.Response, header), big: null })
+    } else {
       const refused = frameOf(kind, header)
       if (kind !== Kind.Response) setFlags(refused, Flag.Refused)
       this.#put(refused)

@@ -124,10 +124,15 @@ impl Assemblies {
         (self.arriving.len() + self.ready.len(), self.reserved)
     }
 
+    /// Whether a payload of so many bytes is over the limit of this node.
+    pub(super) const fn is_too_large(&self, bytes: u64) -> bool {
+        bytes > self.limits.max_payload
+    }
+
     /// Begins the payload that `header` announces. Its frame may hold the first piece or not.
     pub(super) fn begin(&mut self, header: &Header, extension: &[u8]) -> Result<(), ErrorCode> {
         let total = extension::total(extension).unwrap_or(0);
-        if total > self.limits.max_payload {
+        if self.is_too_large(total) {
             return Err(ErrorCode::PayloadTooLarge);
         }
         if self.reserved + total > self.limits.max_assembling || self.arriving.len() >= MAX_ARRIVING {

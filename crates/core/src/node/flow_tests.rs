@@ -6,10 +6,13 @@ use super::outbox::{Flushed, Outbox, Pressed};
 use super::spares::Spares;
 use crate::socket::Socket;
 use crate::transport::Stream;
+use daffi_protocol::limits::BIG_PAYLOAD_BYTES;
 use daffi_protocol::{ErrorCode, Header, Kind, control, extension, flags};
 use proptest::prelude::*;
 use std::sync::Arc;
 
+/// What JavaScript sends whole, at most.
+const SMALL_BYTES: usize = BIG_PAYLOAD_BYTES as usize;
 const LIMITS: Limits = Limits { max_payload: 8 << 20, max_assembling: 64 << 20 };
 
 struct Pair {
@@ -120,7 +123,7 @@ proptest! {
 
     #[test]
     fn everything_sent_arrives_once_and_small_frames_keep_their_order(
-        lengths in prop::collection::vec(prop_oneof![5usize..40, 60usize..9000, 65_537usize..2_000_000], 1..40),
+        lengths in prop::collection::vec(prop_oneof![5usize..40, 60usize..9000, SMALL_BYTES - 9..SMALL_BYTES, SMALL_BYTES + 1..2_000_000], 1..40),
         pumps in prop::collection::vec(any::<bool>(), 40),
     ) {
         let mut pair = Pair::new();
@@ -128,7 +131,7 @@ proptest! {
         for (index, length) in lengths.iter().enumerate() {
             let body = payload(*length, index as u8);
             let header = request(index as u32);
-            if *length > 65_536 {
+            if *length > SMALL_BYTES {
                 // Cut anywhere: the pieces lie one behind the other.
                 let (head, tail) = body.split_at(body.len() / 3);
                 pair.outbox.send_big(&pair.near, header, &[], &[head, &[], tail]).unwrap();
@@ -140,7 +143,7 @@ proptest! {
             }
         }
         seen.extend(pair.run());
-        let small: Vec<u32> = seen.iter().filter(|frame| frame.payload.len() <= 65_536).map(|frame| frame.slot).collect();
+        let small: Vec<u32> = seen.iter().filter(|frame| frame.payload.len() <= SMALL_BYTES).map(|frame| frame.slot).collect();
         prop_assert!(small.is_sorted());
         prop_assert_eq!(seen.len(), lengths.len());
         seen.sort_by_key(|frame| frame.slot);
@@ -166,7 +169,7 @@ enum Sent {
 fn sent() -> impl Strategy<Value = Sent> {
     prop_oneof![
         3 => (5usize..3000).prop_map(Sent::Small),
-        2 => (70_000usize..250_000, 1usize..6, prop::bool::weighted(0.8))
+        2 => (SMALL_BYTES + 1..250_000, 1usize..6, prop::bool::weighted(0.8))
             .prop_map(|(length, pieces, is_sound)| Sent::Big(length, pieces, is_sound)),
         1 => (1usize..6, 0usize..6).prop_map(|(pieces, before)| Sent::Cancelled(pieces, before)),
         1 => Just(Sent::Ping),
@@ -231,7 +234,7 @@ proptest! {
                     }
                 }
                 Sent::Cancelled(count, before) => {
-                    let frames = pieces(slot, &payload(100_000, slot as u8), count);
+                    let frames = pieces(slot, &payload(200_000, slot as u8), count);
                     let before = before.clamp(1, frames.len());
                     bytes.extend(frames[..before].concat());
                     bytes.extend(Header { kind: Kind::Cancel, ..request(slot) }.encode());
@@ -250,7 +253,7 @@ proptest! {
                 prop_assert_eq!(&of_slot, kinds, "slot {}", slot);
             }
             prop_assert_eq!(seen.len(), expected.iter().map(|(_, kinds)| kinds.len()).sum::<usize>());
-            let small = |seen: &&Seen| seen.payload.len() <= 65_536 && seen.kind == Kind::Request;
+            let small = |seen: &&Seen| seen.payload.len() <= SMALL_BYTES && seen.kind == Kind::Request;
             prop_assert!(seen.iter().filter(small).map(|seen| seen.slot).is_sorted());
         }
         let payloads = |seen: &[Seen]| {
@@ -264,7 +267,7 @@ proptest! {
 
     #[test]
     fn however_little_the_socket_takes_the_same_bytes_leave(
-        lengths in prop::collection::vec(prop_oneof![4 => 5usize..9000, 1 => 70_000usize..600_000], 1..20),
+        lengths in prop::collection::vec(prop_oneof![4 => 5usize..9000, 1 => SMALL_BYTES + 1..600_000], 1..20),
         reads in prop::collection::vec(1usize..30_000, 1..20),
     ) {
         let pair = Pair::new();
@@ -282,7 +285,7 @@ proptest! {
         for (slot, length) in lengths.iter().enumerate() {
             let slot = slot as u32;
             let body = payload(*length, slot as u8);
-            if *length > 65_536 {
+            if *length > SMALL_BYTES {
                 outbox.send_big(&pair.near, request(slot), &[], &[&body]).unwrap();
                 bigs.insert(slot, body);
             } else {
@@ -389,6 +392,22 @@ fn a_response_over_the_limit_reaches_its_caller_as_a_failure_and_the_rest_goes_o
 }
 
 #[test]
+fn a_small_limit_holds_for_what_comes_whole_too() {
+    let mut pair = Pair::new();
+    pair.inbox = Inbox::new(Limits { max_payload: 100, ..LIMITS }, Vec::new(), Arc::default(), false);
+    for (slot, kind, length) in
+        [(1, Kind::Request, 101), (2, Kind::Request, 100), (3, Kind::Response, 101), (4, Kind::Response, 100)]
+    {
+        let header = Header { kind, callback: 0, ..request(slot) };
+        pair.outbox.send(&pair.near, &header.frame(&payload(length, 1))).unwrap();
+    }
+    let seen: Vec<_> = pair.run().iter().map(|frame| (frame.slot, frame.callback, frame.payload.len())).collect();
+    assert_eq!(seen, [(2, 0, 100), (4, 0, 100), (3, ErrorCode::PayloadTooLarge as u32, 0)]);
+    let answer = Header::decode(&pair.inbox.replies).unwrap().unwrap();
+    assert_eq!((answer.slot, answer.callback), (1, ErrorCode::PayloadTooLarge as u32));
+}
+
+#[test]
 fn attachments_need_no_prescan_but_the_message_in_front_of_them_does() {
     for (message, sound) in [(&[0xc0][..], true), (&[0xc1][..], false)] {
         let mut pair = Pair::new();
@@ -422,7 +441,7 @@ fn a_cancel_amid_the_pieces_of_its_request_drops_them_and_is_answered_in_place_o
 #[test]
 fn a_cancel_that_comes_with_the_last_piece_of_its_request_is_seen_behind_it() {
     let mut pair = Pair::new();
-    pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(100_000, 1)]).unwrap();
+    pair.outbox.send_big(&pair.near, request(1), &[], &[&payload(200_000, 1)]).unwrap();
     pair.outbox.send(&pair.near, &Header { kind: Kind::Cancel, ..request(1) }.encode()).unwrap();
     pair.outbox.send(&pair.near, &request(2).frame(&[0xc0])).unwrap();
     let seen: Vec<(Kind, u32)> = pair.run().iter().map(|frame| (frame.kind, frame.slot)).collect();

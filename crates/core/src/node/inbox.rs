@@ -294,6 +294,10 @@ impl Inbox {
                     self.assemblies.drop_payload(Kind::Response, header);
                 }
                 let (extension, payload) = body.split_at_checked(usize::from(header.ext_len)).unwrap_or((&[], body));
+                if self.assemblies.is_too_large(payload.len() as u64) {
+                    self.refuse(header, ErrorCode::PayloadTooLarge);
+                    return Ok(false);
+                }
                 if is_sound(header, extension, payload) {
                     return Ok(true);
                 }
