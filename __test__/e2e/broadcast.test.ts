@@ -55,13 +55,13 @@ for (const transport of transports) {
   test.serial(`a broadcast without results has left when its promise resolves, over ${transport}`, async (t) => {
     const { g } = await startGroup(t, transport)
     for (let i = 0; i < 50; i++) t.is(await g.call.note(Buffer.alloc(3)).broadcast(), undefined)
-    await g.call.note(Buffer.alloc(100_000)).with(BROADCAST)
+    await g.call.note(Buffer.alloc(200_000)).with(BROADCAST)
     for (const node of ['w1', 'w2', 'w3']) {
       const counts = (): Promise<{ notes: number; bytes: number }> => g.node(node).call.counts().fg()
       const until = performance.now() + 5000
       while ((await counts()).notes < 51 && performance.now() < until)
         await new Promise((settle) => setTimeout(settle, 5))
-      t.like(await counts(), { notes: 51, bytes: 100_150 })
+      t.like(await counts(), { notes: 51, bytes: 200_150 })
     }
   })
 

@@ -27,8 +27,8 @@ for (const transport of transports) {
       const at = JSON.parse(await worker.line('ready')) as Place
       const g = await startGlobal(t, { ...at, processName: 'caller' })
       await knows(g, 'worker')
-      // Below and above what goes as memory, and what JavaScript takes a place of its own for; with heads of all sizes.
-      const lengths = [100_000, 300_000, 1_000_003, 5_000_001, 9_000_000, 20_000_000]
+      // Below and above what goes in pieces, or as memory, and what JavaScript takes a place of its own for; with heads of all sizes.
+      const lengths = [100_000, 200_000, 300_000, 1_000_003, 5_000_001, 9_000_000, 20_000_000]
       const payloads = lengths.map((length, seed) => Buffer.alloc(length, Buffer.from(`payload ${seed}`)))
       for (const payload of payloads) {
         const digest = createHash('sha256').update(payload).digest('hex')
@@ -47,9 +47,9 @@ for (const transport of transports) {
       const text = 'ünï'.repeat(1_000_000)
       t.is(await g.call.echo(text), text)
       // The answer is the receiver's: what it writes there nobody else sees.
-      const [first, second] = (await Promise.all([g.call.echo(payloads[4]), g.call.echo(payloads[4])])) as Buffer[]
+      const [first, second] = (await Promise.all([g.call.echo(payloads[5]), g.call.echo(payloads[5])])) as Buffer[]
       first?.fill(0)
-      t.true(payloads[4]?.equals(second as Buffer))
+      t.true(payloads[5]?.equals(second as Buffer))
       // What nobody needs any more is let go of.
       const patience = performance.now() + 20_000
       while (memoryOf(known).length > 0) {

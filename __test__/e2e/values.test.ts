@@ -65,9 +65,9 @@ for (const transport of transports) {
     const back = await startWorker(t, { ...at, processName: 'second' })
     const far = await startGlobal(t, { ...at, processName: 'far', timeout: '30s' })
     await Promise.all([far, g].flatMap((caller) => ['worker', 'second'].map((node) => knows(caller, node))))
-    const sizes = [0, 1, 7, 8, 16_383, 16_384, 65_535, 65_536, 65_537, 262_144, 262_145, 3 * MIB]
+    const sizes = [0, 1, 7, 8, 16_383, 16_384, 65_535, 65_536, 65_537, 163_830, 163_840, 262_144, 262_145, 3 * MIB]
     for (let index = 0; index < 24; index++) sizes.push(Math.floor(Math.random() ** 3 * 3 * MIB))
-    t.log(`sizes ${sizes.slice(12).join(' ')}`)
+    t.log(`sizes ${sizes.slice(14).join(' ')}`)
     const pool = randomBytes(4 * MIB)
     const begun = performance.now()
     const slow: number[] = []

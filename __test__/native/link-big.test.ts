@@ -4,7 +4,7 @@ import { ConnectionLostError, TimeoutError } from '../../src-ts/errors.js'
 import { Kind } from '../../src-ts/native/frame.js'
 import { answer, event, type Frame, frames, script, unpack } from '../helpers/scripted-node.js'
 
-const BIG = 'x'.repeat(100_000)
+const BIG = 'x'.repeat(200_000)
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 

@@ -87,7 +87,7 @@ test('broadcasts of a tick leave together: of their copies one counts for the 4 
 
 test('requests to all of a big payload go one by one', (t) => {
   const { link, node, answers } = fan(t)
-  t.is(link.requestAll('add', ['x'.repeat(70_000)], [2, 3, 4], 0, undefined, answers), undefined)
+  t.is(link.requestAll('add', ['x'.repeat(200_000)], [2, 3, 4], 0, undefined, answers), undefined)
   t.deepEqual(
     node.bigs.map(({ header }) => header.readUInt32LE(8)),
     [2, 3, 4],

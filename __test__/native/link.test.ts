@@ -360,7 +360,7 @@ test('a signal that is aborted already sends nothing', async (t) => {
 
 test('a big request leaves with its attachments beside it, behind what was written before', async (t) => {
   const { link, node } = script(t)
-  const file = Buffer.alloc(100_001, 7)
+  const file = Buffer.alloc(200_001, 7)
   const second = new Uint8Array(20_000).fill(9)
   void link.request('add', ['first'], 0, 0, undefined).catch(() => {})
   const result = link.request('get', [file, second, 'name'], 2, 500, undefined)
@@ -370,12 +370,12 @@ test('a big request leaves with its attachments beside it, behind what was writt
   const message = pieces[0] as Buffer
   t.deepEqual(
     [...new Uint32Array(extension.buffer, extension.byteOffset, extension.length / 4)],
-    [1, 500, 3 | (2 << 16), message.length, 100_001, 0, 20_000, 0],
+    [1, 500, 3 | (2 << 16), message.length, 200_001, 0, 20_000, 0],
   )
   const whole = Buffer.concat(pieces)
   const at = Math.ceil(message.length / 8) * 8
-  t.true(whole.subarray(at, at + 100_001).equals(file))
-  t.true(whole.subarray(Math.ceil((at + 100_001) / 8) * 8).equals(second))
+  t.true(whole.subarray(at, at + 200_001).equals(file))
+  t.true(whole.subarray(Math.ceil((at + 200_001) / 8) * 8).equals(second))
   // What comes back has the same form.
   const back = frame(Kind.Response, {
     flags: Flag.Big | Flag.Attached,
@@ -395,7 +395,7 @@ test('a big request leaves with its attachments beside it, behind what was writt
 
 test('a big value without binary parts leaves and arrives as one piece', async (t) => {
   const { link, node } = script(t)
-  const text = 'ä'.repeat(50_000)
+  const text = 'ä'.repeat(100_000)
   const result = link.request('add', [text], 0, 0, undefined)
   const [{ header, pieces, extension }] = node.bigs as [(typeof node.bigs)[0]]
   t.deepEqual([header.readUInt8(5), pieces.length, extension.length], [0, 1, 0])

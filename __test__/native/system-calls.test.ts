@@ -55,7 +55,7 @@ test('what is told is a system call without an answer, and lost without a connec
 
 test('what is told and large is answered, which nobody looks at', async (t) => {
   const { link, node } = script(t)
-  link.tell(2, 'say', ['x'.repeat(100_000)])
+  link.tell(2, 'say', ['x'.repeat(200_000)])
   await turn()
   t.is(node.bigs.length, 1)
   t.is(link.stats().liveCalls, 1)

@@ -41,8 +41,8 @@ export const Flag = {
 /** Tags of extension entries. */
 export const Tag = { Timeout: 1, Attachments: 3, Key: 4 } as const
 
-/** Payloads above this leave the shared buffers. */
-export const BIG_PAYLOAD_BYTES: number = 64 * 1024
+/** Payloads above this leave the shared buffers: below it copies cost less than a way of their own (`benchmark/NOTES.md`). */
+export const BIG_PAYLOAD_BYTES: number = 160 * 1024
 
 /** `bytes` rounded up to a multiple of eight. */
 export function padded(bytes: number): number {

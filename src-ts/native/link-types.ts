@@ -61,7 +61,7 @@ export interface NodeStats {
   readonly strayResponses: number
   /** Bytes that the socket has not taken yet. */
   readonly queuedBytes: number
-  /** Payloads over 64 KiB that arrive or were not taken yet, and batches read while JavaScript was busy. */
+  /** Payloads over 160 KiB that arrive or were not taken yet, and batches read while JavaScript was busy. */
   readonly liveBuffers: number
   /** Bytes held for these; for a payload that arrives, all that was announced. */
   readonly bufferedBytes: number

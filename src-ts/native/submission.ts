@@ -28,7 +28,6 @@ export class Submission {
   readonly #native: Pick<NativeNode, 'submit' | 'submitBig'>
   readonly #maxPayload: number
   readonly #smallBytes: number
-  readonly #itemBytes: number
   /** None before the first frame: a node that only waits needs none, and there may be thousands of them. */
   #buffer: Buffer = NO_BYTES
   #words: Uint32Array = NO_WORDS
@@ -55,7 +54,6 @@ export class Submission {
     this.#native = native
     this.#maxPayload = maxPayload
     this.#smallBytes = Math.min(BIG_PAYLOAD_BYTES, maxPayload)
-    this.#itemBytes = Math.min(ITEM_BYTES, maxPayload)
   }
 
   /** Whether a frame may be written now: the queue has room and no value is being encoded. A big payload may find no room yet. */
@@ -147,7 +145,7 @@ export class Submission {
     if (this.#buffer === NO_BYTES) this.#open()
     this.#encoding = true
     try {
-      end = encodeInto(items, this.#buffer, start, start + this.#itemBytes, 'items')
+      end = encodeInto(items, this.#buffer, start, start + this.#smallBytes, 'items')
     } catch (error) {
       return { error }
     } finally {
@@ -383,9 +381,6 @@ const PADDING: Uint8Array = new Uint8Array(8)
 
 const NO_BYTES: Buffer = Buffer.alloc(0)
 const NO_WORDS: Uint32Array = new Uint32Array(0)
-
-/** Items up to this go in one frame: a chunk of a file or socket, 64 KiB, must not wait for the one before. */
-const ITEM_BYTES = 160 * 1024
 
 /** The value needs fragments, which need an answer. */
 export const BIG: unique symbol = Symbol('big')

@@ -130,7 +130,7 @@ let ownList: unknown = null
 /** An encoding is under way: a further one comes from a getter. */
 let busy = false
 
-/** Memory that {@link encodeBig} begins with: it is called for what is over 64 KiB, or for binary values. */
+/** Memory that {@link encodeBig} begins with: it is called for what is over 160 KiB, or for binary values. */
 const FIRST_BYTES = 4 * 1024
 /** Up to this length a loop over the characters is faster than a call into Node. Measured: benchmark/codec.ts. */
 const SHORT_STRING = 24

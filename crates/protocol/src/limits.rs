@@ -18,8 +18,9 @@ pub const MAX_EXTENSION_BYTES: u16 = 4096;
 /// Largest frame before the handshake has ended (RELIABILITY 3.3, `preAuthFrameMax`).
 pub const MAX_HANDSHAKE_BODY_BYTES: u32 = 8 * 1024;
 
-/// Payloads above this leave the buffers between JavaScript and Rust and travel in fragments.
-pub const BIG_PAYLOAD_BYTES: u32 = 64 * 1024;
+/// Payloads above this leave the buffers between JavaScript and Rust and travel in fragments, or as memory. Below it
+/// copies cost less than a way of their own.
+pub const BIG_PAYLOAD_BYTES: u32 = 160 * 1024;
 
 /// Payloads from this size on may go as memory: at half of it passing a descriptor costs more than it saves.
 pub const MEMORY_PAYLOAD_BYTES: u64 = 256 * 1024;
