@@ -8,6 +8,7 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, sys};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
 use std::ptr;
@@ -55,7 +56,8 @@ struct Watched {
     env: sys::napi_env,
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
     ends: Cell<bool>,
-    open: RefCell<Vec<Rc<Watch>>>,
+    /// By their handles.
+    open: RefCell<HashMap<*mut c_void, Rc<Watch>>>,
 }
 
 impl Watcher {
@@ -112,7 +114,7 @@ impl Watcher {
                 spin: RefCell::new(Spin::new()),
             });
             *handle.cast::<*const Watch>() = Rc::as_ptr(&watch);
-            self.watched.open.borrow_mut().push(Rc::clone(&watch));
+            self.watched.open.borrow_mut().insert(handle, Rc::clone(&watch));
             (uv.unref)(handle);
             (uv.poll_start)(handle, uv::READABLE, on_readable);
             self.watch = Some(watch);
@@ -220,7 +222,7 @@ unsafe extern "C" fn on_closed(handle: *mut c_void) {
     // SAFETY: libuv calls this once, last, and the watch is in the list of those open until now.
     unsafe {
         let watched = Rc::clone(&(**handle.cast::<*const Watch>()).watched);
-        watched.open.borrow_mut().retain(|watch| watch.handle != handle);
+        watched.open.borrow_mut().remove(&handle);
         libc::free(handle);
         watched.release();
     }
@@ -234,10 +236,8 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, watched:
     });
     if let Some(watched) = found {
         watched.ends.set(true);
-        let open = watched.open.borrow().clone();
-        for watch in open {
-            watch.close();
-        }
+        // libuv calls back later.
+        watched.open.borrow().values().for_each(|watch| watch.close());
         watched.release();
     }
 }
