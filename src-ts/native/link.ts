@@ -1,19 +1,9 @@
 import type { CallKey } from '../call/idempotent.js'
-import {
-  codeOfWire,
-  type DaffiError,
-  errorFromWire,
-  globalStopped,
-  PayloadTooLargeError,
-  WireCode,
-  type WireErrorContext,
-} from '../errors.js'
-import { decodeFrom } from '../payload/decode.js'
+import { codeOfWire, type DaffiError, errorFromWire, globalStopped, PayloadTooLargeError, WireCode } from '../errors.js'
 import type { CancelSignal } from '../timer.js'
 import type { NativeNode } from './binding.cjs'
 import { Completion } from './completion.js'
 import { type Deferred, DONE, defer } from './deferred.js'
-import { Exposed } from './exposed.js'
 import { Flag, HEADER_BYTES, Kind, padded } from './frame.js'
 import type {
   Inbound,
@@ -23,14 +13,14 @@ import type {
   LinkStats,
   OpenStream,
   Receivers,
-  RegistryChanges,
   Respond,
   Serve,
 } from './link-types.js'
+import { Membership } from './membership.js'
 import { Outgoing } from './outgoing.js'
 import type { PendingCalls } from './pending.js'
 import { addressOf, detailOf, ownLack, remoteError } from './refusals.js'
-import { RegistryView, type WireChange } from './registry-view.js'
+import { RegistryView } from './registry-view.js'
 import { LinkStreams } from './streams.js'
 import { type Failure, FULL, Submission } from './submission.js'
 
@@ -48,11 +38,9 @@ export class NativeLink implements Link {
   readonly #completion: Completion
   readonly #streams: LinkStreams
   readonly #outgoing: Outgoing
-  readonly #exposed = new Exposed((message) => this.#submission.appendControl(Kind.Register, message))
+  readonly #membership: Membership
   /** What the native half holds for as long as it lives: emptied when the link is closed, so that the link can go. */
   readonly #bell: Bell = { ring: () => this.#drain() }
-  /** Settled when the controller has said that no new calls will come, or the connection is gone. */
-  #goodbye: Deferred = defer()
   #draining = false
   /** The drain that goes on when the event loop has had its turn. */
   #nextSlice: NodeJS.Immediate | undefined = undefined
@@ -60,12 +48,6 @@ export class NativeLink implements Link {
   /** Connections that were lost so far. */
   #connection = 0
   #strayResponses = 0
-  /** The controller lets this node stop others. */
-  #isAdmin = false
-  /** What the controller said at the handshake, until the registry behind it is here. */
-  #welcome: Welcome | undefined
-  /** The controller has said that it stops: the end of this connection is no accident. */
-  #controllerStops = false
   /** Where the controller is looked for; `undefined` where it is in this process. */
   readonly #address: string | undefined
 
@@ -80,6 +62,9 @@ export class NativeLink implements Link {
     this.#streams = new LinkStreams(this.#submission, this.#completion, this.#inbound)
     this.#outgoing = new Outgoing(options, this.#registry, this.#submission, this.#streams)
     this.#pending = this.#outgoing.pending
+    this.#membership = new Membership(this.#registry, this.#completion, events, (message) =>
+      this.#submission.appendControl(Kind.Register, message),
+    )
     if (openLinks.size === 0) process.on('exit', closeAll)
     openLinks.add(this)
   }
@@ -136,7 +121,7 @@ export class NativeLink implements Link {
   }
 
   stopOthers(): string[] | null {
-    if (!this.#isAdmin || this.nodeIndex === 0) return null
+    if (!this.#membership.mayStopOthers) return null
     this.#submission.appendControl(Kind.Stop, { reason: 'killAll()' })
     const kept = [this.#registry.own, this.#registry.controller]
     return [...this.#registry.nodes.keys()].filter((name) => !kept.includes(this.#registry.indexOf(name) ?? 0))
@@ -155,7 +140,7 @@ export class NativeLink implements Link {
   }
 
   expose(add: readonly string[], remove: readonly string[]): Promise<void> {
-    return this.#exposed.change(add, remove, this.#known)
+    return this.#membership.expose(add, remove)
   }
 
   async close(drainMs: number): Promise<void> {
@@ -167,7 +152,7 @@ export class NativeLink implements Link {
         this.#submission.flush()
         const begun = performance.now()
         // Calls that were on their way are here when the controller has answered: they are waited for, too.
-        await settledWithin(this.#goodbye.promise, drainMs)
+        await settledWithin(this.#membership.goodbye, drainMs)
         await this.#inbound.idle(Math.max(0, drainMs - (performance.now() - begun)))
       }
       this.#submission.flush()
@@ -330,15 +315,13 @@ export class NativeLink implements Link {
     const words = this.#completion.words
     switch (kind) {
       case Kind.Welcome:
-        this.#welcome = decodeFrom(this.#completion.buffer, payload, end, null) as Welcome
+        this.#membership.takeWelcome(payload, end)
         break
       case Kind.RegistryChange:
-        this.#takeChange(payload, end)
+        this.#membership.takeChange(payload, end)
         break
       case Kind.Goodbye:
-        this.#goodbye.resolve()
-        // Else it answers this node's own.
-        if (this.#closed === undefined) this.#controllerStops = true
+        this.#membership.takeGoodbye(this.#closed !== undefined)
         break
       case Kind.Stop:
         this.#events.stopAsked()
@@ -356,10 +339,12 @@ export class NativeLink implements Link {
         this.#submission.hasBigRoom()
         break
       case Kind.Disconnected:
-        this.#disconnected(this.#endOf(payload, end))
+        this.#disconnected(this.#membership.endOf(payload, end))
         break
       case Kind.Failed:
-        this.#events.failed(errorFromWire(...this.#reason(payload, end, { starting: true, address: this.#address })))
+        this.#events.failed(
+          errorFromWire(...this.#membership.reasonOf(payload, end, { starting: true, address: this.#address })),
+        )
         break
       case Kind.Closed:
         this.#submission.drop(globalStopped('the call', 'maybe'))
@@ -369,49 +354,8 @@ export class NativeLink implements Link {
     }
   }
 
-  /** A change of the registry; the first of a connection is all of it, and ends the welcome. */
-  #takeChange(payload: number, end: number): void {
-    const { buffer } = this.#completion
-    const welcome = this.#welcome
-    this.#welcome = undefined
-    if (welcome !== undefined) {
-      this.#registry.own = welcome.node
-      this.#registry.controllerName = welcome.controller
-      this.#isAdmin = welcome.grant?.admin === true
-      this.#exposed.restrict(welcome.grant?.expose)
-    }
-    const isWanted = this.#exposed.isWaiting() || this.#events.isCurious()
-    let changes: RegistryChanges | undefined
-    if (isWanted) changes = this.#registry.apply(decodeFrom(buffer, payload, end, null) as WireChange)
-    else this.#registry.applyLate(buffer, payload, end)
-    if (welcome !== undefined) this.#exposed.tellAll()
-    if (changes !== undefined) this.#events.registryChanged(changes)
-    if (welcome !== undefined) {
-      this.#events.connected({ node: welcome.node, controller: welcome.controller, local: welcome.local })
-    }
-    if (this.#exposed.isWaiting()) this.#exposed.settle(this.#known ?? NOTHING)
-  }
-
-  /** Why the connection is gone: a controller that has said goodbye closes it without a further word. */
-  #endOf(payload: number, end: number): DaffiError {
-    const [code, context] = this.#reason(payload, end, { starting: false })
-    const isOrderly = this.#controllerStops && code === WireCode.ConnectionLost
-    this.#controllerStops = false
-    return isOrderly ? errorFromWire(WireCode.ControllerStopped, { starting: false }) : errorFromWire(code, context)
-  }
-
-  #reason(payload: number, end: number, context: WireErrorContext): [code: number, context: WireErrorContext] {
-    const { code, message } = decodeFrom(this.#completion.buffer, payload, end, null) as {
-      code: number
-      message: string
-    }
-    return [code, { ...context, message }]
-  }
-
   #disconnected(error: DaffiError): void {
     this.#connection++
-    this.#goodbye.resolve()
-    if (this.#closed === undefined) this.#goodbye = defer()
     this.#inbound.abortAll(error)
     const stopping = this.#closed !== undefined
     const isOrderly = error.code === codeOfWire(WireCode.ControllerStopped)
@@ -420,10 +364,7 @@ export class NativeLink implements Link {
       stopping ? globalStopped(`${method}()`, 'maybe') : errorFromWire(code, { method, cause: error }),
     )
     this.#submission.drop(error)
-    this.#welcome = undefined
-    // Who hears which nodes are gone must hear of those, too, that nobody wanted to know of until now.
-    if (stopping || !this.#events.isCurious()) this.#registry.dropLate()
-    const changes = this.#registry.clear()
+    const changes = this.#membership.leave(stopping)
     if (stopping) return
     this.#events.registryChanged(changes)
     this.#events.disconnected(error)
@@ -434,7 +375,7 @@ export class NativeLink implements Link {
     openLinks.delete(this)
     if (openLinks.size === 0) process.off('exit', closeAll)
     this.#pending.close()
-    this.#exposed.close()
+    this.#membership.close()
     this.#closed ??= defer()
     this.#closed.resolve()
   }
@@ -461,11 +402,6 @@ export class NativeLink implements Link {
       // On another connection the slot belongs to another call.
       if (connection === this.#connection) this.#respond(slot, generation, code, value)
     }
-  }
-
-  /** What the controller has of this node, `undefined` while there is no connection. */
-  get #known(): ReadonlySet<string> | undefined {
-    return this.nodeIndex === 0 ? undefined : this.#registry.ownNames
   }
 
   /** Closes when the controller has read everything, blocking this thread: for a process that is about to exit. */
@@ -506,14 +442,6 @@ function settledWithin(promise: Promise<void>, ms: number): Promise<void> {
 /** Opens the native half; it rings the doorbell it is given. */
 export type OpenNode = (doorbell: () => void) => NativeNode
 
-interface Welcome {
-  node: number
-  controller: string
-  local: boolean
-  /** What this node may do; everything without. */
-  grant?: { expose: string[]; admin: boolean }
-}
-
 /** Longest run of the event loop's time for what arrives (RELIABILITY L5). */
 const SLICE_MS = 4
 
@@ -522,5 +450,3 @@ const CLOSE_MS = 1000
 
 /** How long it may take when the process exits, in milliseconds. */
 const EXIT_CLOSE_MS = 500
-
-const NOTHING: ReadonlySet<string> = new Set()

@@ -1,6 +1,6 @@
 import { types } from 'node:util'
-import { PayloadTooLargeError, SerializationError } from '../errors.js'
 import { cut, MAX_STACK_BYTES } from './cut.js'
+import { explain, OVERFLOW, property, quote, Refusal, tooLarge, within } from './refusal.js'
 import {
   ATOM_HOLE,
   ATOM_INVALID_DATE,
@@ -140,25 +140,11 @@ const ARGUMENTS = 'args'
 const ITEMS = 'items'
 /** Arrays from this length may be long runs of numbers. */
 const LONG_ARRAY = 16
-/** Thrown when the room is used up: an outcome, not an error, so it has no stack. */
-const OVERFLOW = Symbol('overflow')
 const EMPTY: RawBuffer = buffer
 const double: Float64Array = new Float64Array(1)
 const doubleBytes: Uint8Array = new Uint8Array(double.buffer)
 const KIND_BY_NAME: ReadonlyMap<string, number> = new Map(KINDS.map((name, kind) => [name, kind]))
 const hasOwn = Object.prototype.hasOwnProperty
-
-/** Why a value cannot travel, and where it stands: segments are added on the way up. */
-class Refusal {
-  path = ''
-  readonly reason: string
-  readonly cause: unknown
-
-  constructor(reason: string, cause?: unknown) {
-    this.reason = reason
-    this.cause = cause
-  }
-}
 
 function release(): void {
   for (let i = Math.min(seenCount, seen.length); i-- > 0; ) seen[i] = null
@@ -657,31 +643,4 @@ function writeAttachment(kind: number, bytes: Uint8Array, list: Uint8Array[], at
   if (at + 4 > ceiling) throw OVERFLOW
   limit = Math.min(limit, ceiling)
   return at + 4
-}
-
-/** Puts a segment of the path in front of what went wrong inside. */
-function within(segment: string, error: unknown): unknown {
-  if (error === OVERFLOW) return error
-  const refusal = error instanceof Refusal ? error : new Refusal('cannot be read: a getter or proxy threw', error)
-  refusal.path = segment + refusal.path
-  return refusal
-}
-
-function explain(error: unknown, root: string): SerializationError {
-  const { path, reason, cause } = within('', error) as Refusal
-  return new SerializationError(`${root}${path} ${reason}`, cause === undefined ? undefined : { cause })
-}
-
-function tooLarge(root: string, maxBytes: number): PayloadTooLargeError {
-  return new PayloadTooLargeError(
-    `${root} takes more than ${maxBytes} bytes. Raise \`limits.maxPayload\`, or send it in pieces.`,
-  )
-}
-
-function property(key: string): string {
-  return /^[\p{ID_Start}$_][\p{ID_Continue}$]{0,63}$/u.test(key) ? `.${key}` : `[${quote(key)}]`
-}
-
-function quote(key: string): string {
-  return JSON.stringify(key.length > 64 ? `${key.slice(0, 64)}…` : key)
 }
