@@ -19,7 +19,7 @@ process.env.DAFFI_COOKIE_FILE = cookieFile
 process.on('exit', () => rmSync(home, { recursive: true, force: true }))
 
 /** How long a test waits for what must come; far above any figure, so that only a hang meets it. */
-const PATIENCE_MS = 30_000
+const PATIENCE_MS = 60_000
 
 export type Transport = 'tcp' | 'unix'
 export const transports: readonly Transport[] = ['tcp', 'unix']

@@ -1,5 +1,6 @@
 /** What processes and threads have to survive in large numbers (RELIABILITY P4, P6), and other versions of Node (P9). */
 import { execFile } from 'node:child_process'
+import { tmpdir } from 'node:os'
 import { promisify } from 'node:util'
 import test from 'ava'
 import { endThreads, keepCodes } from '../helpers/endings-of-processes.js'
@@ -36,9 +37,11 @@ for (const version of ['22', '24']) {
 /** Where the npm package `node` of this version is, `null` where it cannot be had. */
 async function pathOfNode(version: string): Promise<string | null> {
   try {
-    const words = ['--yes', `node@${version}`, '-p', 'process.execPath']
-    const { stdout } = await promisify(execFile)('npx', words, { timeout: 50_000 })
-    return stdout.trim()
+    const words = ['--yes', '--ignore-scripts=false', `node@${version}`, '-p', 'process.version + process.execPath']
+    // Elsewhere: this repository lets no package run scripts, and that one is only made by one.
+    const { stdout } = await promisify(execFile)('npx', words, { timeout: 50_000, cwd: tmpdir() })
+    const [, path = null] = new RegExp(String.raw`^v${version}[.\d]+(.+)`).exec(stdout.trim()) ?? []
+    return path
   } catch {
     return null
   }
