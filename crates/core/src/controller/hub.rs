@@ -273,6 +273,8 @@ impl Hub {
     async fn beat(self: Rc<Self>) {
         let ControllerOptions { heartbeat, dead, stall, .. } = self.options;
         let tick = (heartbeat.min(dead).min(stall) / 4).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        // A quarter later than the node, whose Ping is answered: else both would send one.
+        let quiet_limit = (heartbeat * 5 / 4).min(dead * 3 / 4);
         let ping = Header::new(Kind::Ping).encode();
         loop {
             tokio::time::sleep(tick).await;
@@ -290,7 +292,7 @@ impl Hub {
                 peer.end_tick();
                 let quiet = if peer.is_told.replace(false) { 0 } else { peer.quiet_ticks.get() + 1 };
                 peer.quiet_ticks.set(quiet);
-                if tick * quiet >= heartbeat && peer.queued() == 0 {
+                if tick * quiet >= quiet_limit && peer.queued() == 0 {
                     peer.quiet_ticks.set(0);
                     peer.send_runs(&self, &ping, &[(0, ping.len())]);
                 }

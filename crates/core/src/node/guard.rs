@@ -65,6 +65,13 @@ struct Pace {
     dead: Duration,
 }
 
+impl Pace {
+    /// How long nothing may be sent until a Ping: the heartbeat, or what leaves the controller a third of its patience.
+    fn quiet(self) -> Duration {
+        self.heartbeat.min(self.dead * 2 / 3)
+    }
+}
+
 /// One attempt: the way there may take `limit`, and so may the handshake.
 async fn connect(shared: &Shared, limit: Duration) -> Result<(Arc<Line>, Pace), CoreError> {
     panics::may_happen(Place::Connect);
@@ -264,7 +271,7 @@ impl Watch {
         drop(outbox);
         if sent != self.sent.0 {
             self.sent = (sent, now);
-        } else if now - self.sent.1 >= pace.heartbeat * 3 / 4 {
+        } else if now - self.sent.1 >= pace.quiet() {
             line.send(&Header::new(Kind::Ping).encode());
         }
     }
