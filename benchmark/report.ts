@@ -72,8 +72,9 @@ function workTable(run: Run, work: Work, variant: Variant): string[] {
   const columns = columnsOf(run, work).filter(({ cell }) => cells.some((one) => cell(one) !== null))
   const title = [work.title, variant.label].filter((part) => part !== '').join(', ')
   const count = variant.parameters.calls.toLocaleString('en')
+  const visits = variant.visits === undefined ? '' : `, ${variant.visits} times a round`
   return [
-    `### ${work.name}: ${title}; ${count} ${work.unit}s`,
+    `### ${work.name}: ${title}; ${count} ${work.unit}s${visits}`,
     '',
     `| | | ${columns.map(({ heading }) => heading).join(' | ')} |`,
     `|---|---|${columns.map(() => '---:').join('|')}|`,

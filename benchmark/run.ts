@@ -36,7 +36,7 @@ async function runWorks(options: Options, command: string): Promise<number> {
   const { peers, leftOut } = await prepare(options.peers)
   writeFileSync(linesFile, '')
   const measurements: Measurement[] = []
-  const plan = Array.from({ length: options.rounds }, (_, i) => steps(options, peers, i + 1)).flat()
+  const plan = Array.from({ length: options.rounds }, (_, i) => stepsOfRound(options, peers, i + 1)).flat()
   const progress = new Progress(plan.length, EXPECTED_SECONDS)
   for (const step of plan) {
     progress.begin([`round ${step.round}`, step.work.name, step.variant.label, step.transport, step.peer.name])
@@ -59,7 +59,10 @@ async function runWorks(options: Options, command: string): Promise<number> {
 async function runAllocations(options: AllocationOptions): Promise<number> {
   const { peers } = await prepare(options.peers)
   let code = 0
-  for (const { peer, work, variant, transport } of steps(options, peers, 0)) {
+  const steps = options.works.flatMap((work) =>
+    work.variants.flatMap((variant) => stepsOfVisit(options, peers, work, variant, 0)),
+  )
+  for (const { peer, work, variant, transport } of steps) {
     try {
       await printAllocations(peer, work, variant, transport)
     } catch (error) {
@@ -98,6 +101,7 @@ async function prepare(names: readonly string[]): Promise<{ peers: Peer[]; leftO
 
 /** One measurement to come. */
 interface Step {
+  /** A visit of several in a round counts as a round of its own. */
   round: number
   work: Work
   variant: Variant
@@ -105,20 +109,36 @@ interface Step {
   peer: Peer
 }
 
-/** Every work once for every contestant, one after the other, so that a slow minute of the machine meets them all. */
-function steps(options: Pick<Options, 'works' | 'transports'>, peers: readonly Peer[], round: number): Step[] {
-  // Another contestant begins each round: whoever always follows a heavy one would pay for it.
-  const first = round % Math.max(peers.length, 1)
-  const turn = [...peers.slice(first), ...peers.slice(0, first)]
+/** All measurements of a round. */
+function stepsOfRound(options: Options, peers: readonly Peer[], round: number): Step[] {
   return options.works.flatMap((work) =>
-    work.variants.flatMap((variant) =>
-      options.transports.flatMap((transport) =>
-        turn
-          .filter((peer) => peer.transports.includes(transport) && peer.cannot?.[work.name] === undefined)
-          .map((peer) => ({ round, work, variant, transport, peer })),
-      ),
-    ),
+    work.variants.flatMap((variant) => {
+      const { visits = 1 } = variant
+      const first = (round - 1) * visits + 1
+      return Array.from({ length: visits }, (_, i) => stepsOfVisit(options, peers, work, variant, first + i)).flat()
+    }),
   )
+}
+
+/** Every contestant once, one after the other, so that a slow minute of the machine meets them all. */
+function stepsOfVisit(
+  { transports }: Pick<Options, 'transports'>,
+  peers: readonly Peer[],
+  work: Work,
+  variant: Variant,
+  round: number,
+): Step[] {
+  return transports.flatMap((transport) =>
+    turn(peers, round)
+      .filter((peer) => peer.transports.includes(transport) && peer.cannot?.[work.name] === undefined)
+      .map((peer) => ({ round, work, variant, transport, peer })),
+  )
+}
+
+/** Another contestant begins each time: whoever always follows a heavy one would pay for it. */
+function turn(peers: readonly Peer[], round: number): Peer[] {
+  const first = round % Math.max(peers.length, 1)
+  return [...peers.slice(first), ...peers.slice(0, first)]
 }
 
 function print({ figures, ...what }: Measurement): void {

@@ -26,7 +26,7 @@ export interface CurveFigure {
    * should grow with them, or it is no cost and nothing is judged by it.
    */
   cost: 'is' | 'all' | null
-  /** The least of all rounds counts, and not the median: `quickest.ts` says why. */
+  /** The best of all rounds counts, the least of a cost and else the greatest, and not the median: `quickest.ts` says why. */
   quickest?: true
   /** Figures of one chart have the same title of it. */
   chart: string

@@ -14,7 +14,7 @@ import { w1 } from '../works/w1.js'
 import { w2 } from '../works/w2.js'
 import type { Work } from '../works/work.js'
 import { now } from './clock.js'
-import { TIMES } from './quickest.js'
+import { quickest } from './quickest.js'
 
 /** What a line asks for; takes its numbers by name. */
 type Command = (numbers: Readonly<Record<string, number>>) => Promise<object>
@@ -73,15 +73,15 @@ async function startDaffiCaller(): Promise<Readonly<Record<string, Command>>> {
     },
     /** How long the quickest of some nodes, one after the other, takes to come up and know the callback of this index. */
     join: async ({ index = 0 }) => {
-      const times: number[] = []
-      for (let i = 0; i < TIMES; i++) {
+      const join_ms = await quickest(async () => {
         const start = now()
         const joined = await open()
         await joined.waitFunction(nameOf(index), WAIT)
-        times.push(now() - start)
+        const took = now() - start
         await joined.stop()
-      }
-      return { join_ms: Math.min(...times) }
+        return took
+      })
+      return { join_ms }
     },
   }
 }

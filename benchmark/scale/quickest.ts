@@ -1,23 +1,20 @@
-import type { Child } from '../children.js'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Figures } from '../works/work.js'
 
-/** How often a figure is taken of which the quickest counts. */
-export const TIMES = 5
+/** How often a figure is taken of which the quickest counts, in each round. */
+const TIMES = 7
+/** Between two times, so that not all of them are in one slow second. */
+const PAUSE_MS = 200
 
 /**
- * Has a process do the same work several times, and gives the least of what `time` finds in the answers. A core of a shared
- * machine is half as fast for a second or two at times: that only adds, and hits one point of a curve and not the next.
+ * Takes a time again and again, and gives the least. A core of a shared machine is half as fast for a second or two at times:
+ * that only adds, and hits one point of a curve and not the next.
  */
-export async function quickest(
-  child: Child,
-  command: string,
-  withinMs: number,
-  time: (figures: Figures) => number | undefined,
-): Promise<number> {
-  let least = Number.POSITIVE_INFINITY
-  for (let i = 0; i < TIMES; i++) {
-    const figures = (await child.ask(command, withinMs)) as Figures
-    least = Math.min(least, time(figures) ?? Number.NaN)
+export async function quickest(take: () => Promise<number>, times: number = TIMES): Promise<number> {
+  let least = await take()
+  for (let i = 1; i < times; i++) {
+    await delay(PAUSE_MS)
+    least = Math.min(least, await take())
   }
   return least
 }

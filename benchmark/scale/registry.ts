@@ -1,3 +1,4 @@
+import type { Figures } from '../works/work.js'
 import type { Curve } from './curve.js'
 import { nsPerCall, quickest } from './quickest.js'
 import { Scene } from './scene.js'
@@ -51,7 +52,7 @@ export const registry: Curve = {
       return {
         register_ms: seen_ms - began_ms,
         join_ms,
-        ns_per_call: await quickest(caller, w2, ASK_MS, nsPerCall),
+        ns_per_call: await quickest(async () => nsPerCall((await caller.ask(w2, ASK_MS)) as Figures)),
       }
     }),
 }

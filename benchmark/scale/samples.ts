@@ -17,11 +17,12 @@ export class Samples {
       .flatMap((one) => one.figures[key] ?? [])
   }
 
-  /** What counts of them: the median, or the least; `null` when there is none. */
+  /** What counts of them: the median, or the best; `null` when there is none. */
   value(curve: Curve, point: Point, series: Series, figure: CurveFigure): number | null {
     const values = this.values(curve, point, series, figure)
     if (values.length === 0) return null
-    return figure.quickest ? Math.min(...values) : median(values)
+    if (figure.quickest !== true) return median(values)
+    return figure.cost === null ? Math.max(...values) : Math.min(...values)
   }
 
   get failed(): Sample[] {

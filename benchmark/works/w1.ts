@@ -12,7 +12,7 @@ export const w1: Work = {
     { key: 'p99_us', heading: 'p99 µs', better: 'lower' },
   ],
   variants: [
-    { label: 'two cores', parameters: { warmup: 500, calls: 5000, bytes: 64 } },
+    { label: 'two cores', parameters: { warmup: 500, calls: 5000, bytes: 64 }, visits: 3 },
     { label: 'one core', parameters: { warmup: 500, calls: 5000, bytes: 64 }, oneCore: true },
   ],
   async run(caller, { warmup, calls, bytes = 0 }, meter) {

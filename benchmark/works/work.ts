@@ -17,6 +17,11 @@ export interface Variant {
   parameters: { warmup: number; calls: number; outstanding?: number; bytes?: number }
   /** Worker processes; 1 when left out. */
   workers?: number
+  /**
+   * How often each round comes by, with fresh processes each time. Where the measured part is shorter than the seconds for
+   * which a shared machine is slow, one of them would hit one contestant and not the next. @default 1
+   */
+  visits?: number
   /** All processes run on one core, which takes the wake-up between cores out of the figure. */
   oneCore?: boolean
 }
