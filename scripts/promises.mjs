@@ -257,6 +257,8 @@ export const promises = [
     asked:
       'At most 32 KiB of the controller for each; all connected within 30 s; p99 of the active at most twice that without them; heartbeats at most 5 % of one core',
     tier: 'N',
+    reached:
+      'On a virtual machine where a send over loopback takes 15 to 20 µs, heartbeats took 5.5 to 6 % of a core, three quarters of it in the kernel.',
   },
   {
     id: 'L2',

@@ -9,7 +9,7 @@ const moleculerJs: Package = { name: 'moleculer', version: '0.15.2', beside: { n
 /** Long enough for 16 MiB on a busy machine; without one, a lost answer would hang the work. */
 const TIMEOUT_MS = 30_000
 /** How long the nodes may take to learn of each other. */
-const DISCOVERY_MS = 15_000
+const DISCOVERY_MS = 60_000
 const DISCOVERY_PAUSE_MS = 10
 /** After so many events the promise of the last is awaited and the event loop turns, so that they leave. */
 const NOTES_A_TURN = 1024
