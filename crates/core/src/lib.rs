@@ -6,6 +6,7 @@ pub mod auth;
 pub mod controller;
 pub mod error;
 pub mod handshake;
+mod heartbeat;
 pub mod memory;
 pub mod node;
 pub mod panics;

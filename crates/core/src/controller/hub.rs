@@ -12,6 +12,7 @@ use super::router::Router;
 use super::telling::{self, Telling};
 use super::{ControllerOptions, Counters, StoppedNodes};
 use crate::error::CoreError;
+use crate::heartbeat;
 use crate::panics::{self, Place};
 use bytes::Bytes;
 use daffi_protocol::control::{self, Goodbye};
@@ -273,8 +274,7 @@ impl Hub {
     async fn beat(self: Rc<Self>) {
         let ControllerOptions { heartbeat, dead, stall, .. } = self.options;
         let tick = (heartbeat.min(dead).min(stall) / 4).clamp(Duration::from_millis(5), Duration::from_secs(1));
-        // A quarter later than the node, whose Ping is answered: else both would send one.
-        let quiet_limit = (heartbeat * 5 / 4).min(dead * 3 / 4);
+        let quiet_limit = heartbeat::controller_pings_after(heartbeat, dead);
         let ping = Header::new(Kind::Ping).encode();
         loop {
             tokio::time::sleep(tick).await;

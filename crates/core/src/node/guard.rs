@@ -4,6 +4,7 @@
 use crate::auth::{self, Secret};
 use crate::error::CoreError;
 use crate::handshake::{self, ClientCredentials};
+use crate::heartbeat;
 use crate::memory;
 use crate::node::assembly::Limits;
 use crate::node::event::{self, Event};
@@ -63,13 +64,6 @@ pub(super) async fn run(shared: Arc<Shared>) {
 struct Pace {
     heartbeat: Duration,
     dead: Duration,
-}
-
-impl Pace {
-    /// How long nothing may be sent until a Ping: the heartbeat, or what leaves the controller a third of its patience.
-    fn quiet(self) -> Duration {
-        self.heartbeat.min(self.dead * 2 / 3)
-    }
 }
 
 /// One attempt: the way there may take `limit`, and so may the handshake.
@@ -271,7 +265,7 @@ impl Watch {
         drop(outbox);
         if sent != self.sent.0 {
             self.sent = (sent, now);
-        } else if now - self.sent.1 >= pace.quiet() {
+        } else if now - self.sent.1 >= heartbeat::node_pings_after(pace.heartbeat, pace.dead) {
             line.send(&Header::new(Kind::Ping).encode());
         }
     }
