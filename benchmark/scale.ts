@@ -11,11 +11,13 @@ import type { Curve, Point, Sample, Series } from './scale/curve.js'
 import { seriesName } from './scale/curve.js'
 import { scaleReport } from './scale/report.js'
 import { Samples } from './scale/samples.js'
-import { judge } from './scale/verdict.js'
+import { judge, type Verdict } from './scale/verdict.js'
 
 const linesFile = join(root, 'benchmark', 'scale.jsonl')
 /** Seconds of a point before the first is known. */
 const EXPECTED_SECONDS = 1.5
+/** Rounds at most in which points are taken again whose quickest bends. */
+const MORE_ROUNDS = 4
 
 /** One sample to come. */
 interface Step {
@@ -30,18 +32,17 @@ export async function runScale(options: ScaleOptions, command: string): Promise<
   const leftOut = await prepare(options.curves)
   const curves = options.curves.map((curve) => possible(curve, options, leftOut))
   writeFileSync(linesFile, '')
-  const plan = Array.from({ length: options.rounds }, (_, i) => steps(curves, i + 1)).flat()
-  const progress = new Progress(plan.length, EXPECTED_SECONDS)
   const taken: Sample[] = []
-  for (const step of plan) {
-    progress.begin([`round ${step.round}`, step.curve.name, step.point.label, seriesName(step.series)])
-    const sample = await take(step)
-    taken.push(sample)
-    progress.end()
-    print(sample)
+  await takeAll(Array.from({ length: options.rounds }, (_, i) => steps(curves, i + 1)).flat(), taken)
+  const verdictsSoFar = () => curves.flatMap((curve) => judge(curve, new Samples(taken)))
+  let verdicts = verdictsSoFar()
+  for (let round = options.rounds + 1; round <= options.rounds + MORE_ROUNDS; round++) {
+    const again = stepsAgain(verdicts, round)
+    if (again.length === 0) break
+    await takeAll(again, taken)
+    verdicts = verdictsSoFar()
   }
   const samples = new Samples(taken)
-  const verdicts = curves.flatMap((curve) => judge(curve, samples))
   const text = scaleReport({ command, ...options, curves, leftOut, samples, verdicts })
   process.stderr.write(`\n${text}\n`)
   if (options.whole) {
@@ -85,6 +86,31 @@ function steps(curves: readonly Curve[], round: number): Step[] {
         .map((series) => ({ round, curve, point, series })),
     ),
   )
+}
+
+/**
+ * Once more both points of each bend of a quickest figure. A slow second only adds to those, so what is not of the points
+ * goes away with more times, and what is of them stays; both ends have as many.
+ */
+function stepsAgain(verdicts: readonly Verdict[], round: number): Step[] {
+  const bent = verdicts.filter(({ figure, holds }) => figure.quickest === true && !holds)
+  const again = bent.flatMap(({ curve, series, worst }) =>
+    worst === null ? [] : [worst.from, worst.to].map((point) => ({ round, curve, point, series })),
+  )
+  return again.filter(
+    (step, i) => i === again.findIndex((other) => other.point === step.point && other.series === step.series),
+  )
+}
+
+async function takeAll(plan: readonly Step[], taken: Sample[]): Promise<void> {
+  const progress = new Progress(plan.length, EXPECTED_SECONDS)
+  for (const step of plan) {
+    progress.begin([`round ${step.round}`, step.curve.name, step.point.label, seriesName(step.series)])
+    const sample = await take(step)
+    taken.push(sample)
+    progress.end()
+    print(sample)
+  }
 }
 
 async function take({ round, curve, point, series }: Step): Promise<Sample> {

@@ -27,6 +27,7 @@ export function scaleReport(run: ScaleRun): string {
     ...[...leftOut].map(([name, reason]) => `* **${name}** is left out: ${reason}.`),
     ...(leftOut.size === 0 ? [] : ['']),
     ...verdictTable(run),
+    ...takenAgain(run),
     ...failures(samples),
     ...curves.flatMap((curve) => [...curveTable(curve, samples)]),
   ].join('\n')
@@ -56,6 +57,19 @@ function verdictTable({ verdicts }: ScaleRun): string[] {
     ...rows,
     '',
   ]
+}
+
+/** Which points were taken more often than all others. */
+function takenAgain({ curves, samples, rounds }: ScaleRun): string[] {
+  const more = curves.flatMap((curve) =>
+    curve.series.flatMap((series) =>
+      curve.points.flatMap((point) => {
+        const times = samples.rounds(curve, point, series) - rounds
+        return times > 0 ? [`${curve.name} ${point.label} (${seriesName(series)}): ${times}`] : []
+      }),
+    ),
+  )
+  return more.length === 0 ? [] : [`Further rounds, of points whose quickest was over that: ${more.join(', ')}.`, '']
 }
 
 function curveTable(curve: Curve, samples: Samples): string[] {

@@ -10,11 +10,13 @@ export class Samples {
   }
 
   /** The figure in the rounds that went well. */
-  values(curve: Curve, point: Point, { peer, transport }: Series, { key }: CurveFigure): number[] {
-    return this.#samples
-      .filter((one) => one.curve === curve.name && one.point === point.label)
-      .filter((one) => one.peer === peer && one.transport === transport)
-      .flatMap((one) => one.figures[key] ?? [])
+  values(curve: Curve, point: Point, series: Series, { key }: CurveFigure): number[] {
+    return this.#of(curve, point, series).flatMap((one) => one.figures[key] ?? [])
+  }
+
+  /** In how many rounds a point was taken, also those that failed. */
+  rounds(curve: Curve, point: Point, series: Series): number {
+    return this.#of(curve, point, series).length
   }
 
   /** What counts of them: the median, or the best; `null` when there is none. */
@@ -27,5 +29,11 @@ export class Samples {
 
   get failed(): Sample[] {
     return this.#samples.filter((one) => one.error !== null)
+  }
+
+  #of(curve: Curve, point: Point, { peer, transport }: Series): Sample[] {
+    return this.#samples
+      .filter((one) => one.curve === curve.name && one.point === point.label)
+      .filter((one) => one.peer === peer && one.transport === transport)
   }
 }
