@@ -16,7 +16,7 @@ import { judge, type Verdict } from './scale/verdict.js'
 const linesFile = join(root, 'benchmark', 'scale.jsonl')
 /** Seconds of a point before the first is known. */
 const EXPECTED_SECONDS = 1.5
-/** Rounds at most in which points are taken again whose quickest bends. */
+/** Rounds at most in which the points of a bend are taken again. */
 const MORE_ROUNDS = 4
 
 /** One sample to come. */
@@ -88,12 +88,9 @@ function steps(curves: readonly Curve[], round: number): Step[] {
   )
 }
 
-/**
- * Once more both points of each bend of a quickest figure. A slow second only adds to those, so what is not of the points
- * goes away with more times, and what is of them stays; both ends have as many.
- */
+/** Once more both points of each bend: the noise of a few rounds goes away with more of them, and a bend stays. */
 function stepsAgain(verdicts: readonly Verdict[], round: number): Step[] {
-  const bent = verdicts.filter(({ figure, holds }) => figure.quickest === true && !holds)
+  const bent = verdicts.filter(({ holds }) => !holds)
   const again = bent.flatMap(({ curve, series, worst }) =>
     worst === null ? [] : [worst.from, worst.to].map((point) => ({ round, curve, point, series })),
   )

@@ -69,7 +69,7 @@ function takenAgain({ curves, samples, rounds }: ScaleRun): string[] {
       }),
     ),
   )
-  return more.length === 0 ? [] : [`Further rounds, of points whose quickest was over that: ${more.join(', ')}.`, '']
+  return more.length === 0 ? [] : [`Further rounds, of both points of what was over that: ${more.join(', ')}.`, '']
 }
 
 function curveTable(curve: Curve, samples: Samples): string[] {
