@@ -32,17 +32,16 @@ export async function runScale(options: ScaleOptions, command: string): Promise<
   const leftOut = await prepare(options.curves)
   const curves = options.curves.map((curve) => possible(curve, options, leftOut))
   writeFileSync(linesFile, '')
-  const taken: Sample[] = []
-  await takeAll(Array.from({ length: options.rounds }, (_, i) => steps(curves, i + 1)).flat(), taken)
-  const verdictsSoFar = () => curves.flatMap((curve) => judge(curve, new Samples(taken)))
-  let verdicts = verdictsSoFar()
+  const samples = new Samples()
+  const judgeAll = () => curves.flatMap((curve) => judge(curve, samples))
+  await takeAll(Array.from({ length: options.rounds }, (_, i) => steps(curves, i + 1)).flat(), samples)
+  let verdicts = judgeAll()
   for (let round = options.rounds + 1; round <= options.rounds + MORE_ROUNDS; round++) {
     const again = stepsAgain(verdicts, round)
     if (again.length === 0) break
-    await takeAll(again, taken)
-    verdicts = verdictsSoFar()
+    await takeAll(again, samples)
+    verdicts = judgeAll()
   }
-  const samples = new Samples(taken)
   const text = scaleReport({ command, ...options, curves, leftOut, samples, verdicts })
   process.stderr.write(`\n${text}\n`)
   if (options.whole) {
@@ -99,12 +98,12 @@ function stepsAgain(verdicts: readonly Verdict[], round: number): Step[] {
   )
 }
 
-async function takeAll(plan: readonly Step[], taken: Sample[]): Promise<void> {
+async function takeAll(plan: readonly Step[], samples: Samples): Promise<void> {
   const progress = new Progress(plan.length, EXPECTED_SECONDS)
   for (const step of plan) {
     progress.begin([`round ${step.round}`, step.curve.name, step.point.label, seriesName(step.series)])
     const sample = await take(step)
-    taken.push(sample)
+    samples.add(sample)
     progress.end()
     print(sample)
   }

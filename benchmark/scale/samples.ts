@@ -1,12 +1,12 @@
 import { median } from '../statistics.js'
 import type { Curve, CurveFigure, Point, Sample, Series } from './curve.js'
 
-/** All samples of a run, asked by curve, point, series and figure. */
+/** All samples of a run so far, asked by curve, point, series and figure. */
 export class Samples {
-  readonly #samples: readonly Sample[]
+  readonly #samples: Sample[] = []
 
-  constructor(samples: readonly Sample[]) {
-    this.#samples = samples
+  add(sample: Sample): void {
+    this.#samples.push(sample)
   }
 
   /** The figure in the rounds that went well. */
