@@ -177,7 +177,10 @@ impl Registry {
         if !self.snapshot.is_kept() {
             self.snapshot.begin();
             self.nodes.iter().for_each(|(index, entry)| self.snapshot.join(*index, &entry.name));
-            self.callbacks.iter().for_each(|(id, callback)| self.snapshot.name(*id, &callback.name));
+            // Ascending: nodes keep them in arrays, which grow.
+            let mut names: Vec<_> = self.callbacks.iter().map(|(id, callback)| (*id, callback.name.as_str())).collect();
+            names.sort_unstable_by_key(|(id, _)| *id);
+            names.into_iter().for_each(|(id, name)| self.snapshot.name(id, name));
             let mut ids = Vec::new();
             for (index, entry) in self.nodes.iter().filter(|(_, entry)| !entry.exposes.is_empty()) {
                 ids.clear();
@@ -340,6 +343,17 @@ mod tests {
             view.tell(&registry.tell_all());
             assert_eq!(view, View::of(&registry));
         }
+    }
+
+    #[test]
+    fn a_newcomer_is_told_names_in_the_order_of_their_ids() {
+        let mut registry = Registry::default();
+        let a = registry.join("a");
+        for n in 0..1000 {
+            registry.register(a, &add(&[&n.to_string()])).unwrap();
+        }
+        let told: RegistryChange = control::parse(&registry.tell_all().first).unwrap();
+        assert!(told.names.len() == 1000 && told.names.is_sorted());
     }
 
     #[test]
