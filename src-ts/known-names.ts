@@ -10,7 +10,7 @@ import { NEVER } from './threads/seat.js'
 import { waitUntil } from './timer.js'
 
 /** Whether what is waited for is there. */
-type Found = (nodes: ReturnType<Link['nodes']>) => boolean
+type Found = (link: Link) => boolean
 
 /** The names of one Global's registry. */
 export class KnownNames {
@@ -33,11 +33,6 @@ export class KnownNames {
     return Object.freeze(record)
   }
 
-  /** Whether somebody waits for a name to come or go. */
-  isWaiting(): boolean {
-    return this.#waiting.size > 0
-  }
-
   /** Looks again for what is waited for. */
   changed(): void {
     if (this.#waiting.size > 0) for (const check of [...this.#waiting]) check()
@@ -46,16 +41,15 @@ export class KnownNames {
   /** `waitProcess()`. */
   async waitProcess(name: string, options: WaitOptions | undefined): Promise<void> {
     checkName(name, 'waitProcess(): the name')
-    await this.#wait(`waitProcess(${show(name)})`, 'no such node connected', options, (nodes) => nodes.has(name))
+    await this.#wait(`waitProcess(${show(name)})`, 'no such node connected', options, (link) => link.nodes().has(name))
   }
 
   /** `waitFunction()`. */
   async waitFunction(name: string, options: WaitOptions | undefined): Promise<void> {
     checkName(name, 'waitFunction(): the name')
-    await this.#wait(`waitFunction(${show(name)})`, 'no other node exposed it', options, (nodes) => {
-      for (const [node, names] of nodes) if (node !== this.#processName && names.has(name)) return true
-      return false
-    })
+    await this.#wait(`waitFunction(${show(name)})`, 'no other node exposed it', options, (link) =>
+      link.hasCallback(name),
+    )
   }
 
   /** Waits until these nodes have left, for `timeoutMs` at most. */
@@ -88,7 +82,7 @@ export class KnownNames {
     await waitUntil<void>({ timeoutMs, signal, clock: source.clock, onTimeout }, (resolve, reject) => {
       let link: Link | null = null
       const check = (): void => {
-        if (link !== null && found(link.nodes())) resolve()
+        if (link !== null && found(link)) resolve()
       }
       this.#waiting.add(check)
       const forget = source.onStop(reject, what)

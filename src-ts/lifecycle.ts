@@ -139,16 +139,18 @@ export class Lifecycle {
       disconnected: (error) => news.tell('disconnected', error),
       failed: (error) => this.#failed(error),
       registryChanged: (change) => this.#registryChanged(change),
-      isCurious: () => serving.pool !== null || names.isWaiting() || news.isCurious() || source.tasks.isCurious(),
+      isCurious: () => serving.pool !== null || news.isCurious() || source.tasks.isCurious(),
       stopAsked: () => void this.stop(options.drainMs),
     }
   }
 
-  #registryChanged(change: RegistryChanges): void {
+  #registryChanged(change: RegistryChanges | null): void {
     const { names, news, serving, source } = this.#parts
-    serving.pool?.tellNodes(change)
-    if (this.#link !== null) source.tasks.changed(this.#link, change)
-    news.tellChanges(change)
+    if (change !== null) {
+      serving.pool?.tellNodes(change)
+      if (this.#link !== null) source.tasks.changed(this.#link, change)
+      news.tellChanges(change)
+    }
     names.changed()
   }
 

@@ -136,6 +136,10 @@ export class FakeLink implements Link {
     return this.registry
   }
 
+  hasCallback(name: string): boolean {
+    return [...this.registry].some(([node, names]) => this.indexOf(node) !== this.nodeIndex && names.has(name))
+  }
+
   indexOf(node: string): number | undefined {
     const index = [...this.registry.keys()].indexOf(node)
     return index < 0 ? undefined : index + 1

@@ -1,6 +1,8 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { MOST_LATE_BYTES } from '../../src-ts/native/late-changes.js'
+import type { CallbackNames } from '../../src-ts/native/link-types.js'
+import { MOST_UNEXPOSED } from '../../src-ts/native/methods.js'
 import { RegistryView, type WireChange } from '../../src-ts/native/registry-view.js'
 import { pack } from '../helpers/scripted-node.js'
 
@@ -58,7 +60,7 @@ test('a change is given in names and seen from both sides', (t) => {
   t.is(view.indexOf('b'), 2)
   t.is(view.nodeName(2), 'b')
   t.is(view.callbackName(8), 'g')
-  t.deepEqual(view.method('f'), { id: 7, name: 'f', callback: 'f', others: 1 })
+  t.deepEqual(view.method('f'), { id: 7, name: 'f', callback: 'f', others: 1, isOwn: false, twin: null })
   t.is(view.method('h'), undefined)
   t.deepEqual(byName(view), [
     ['own', []],
@@ -115,7 +117,7 @@ test('a node that comes back under its name in one change stays, with what it ex
     ['own', []],
     ['b', ['f']],
   ])
-  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 1 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 1, isOwn: false, twin: null })
 })
 
 test('a name that is withdrawn and exposed again in one change stays exposed, under its new id', (t) => {
@@ -123,7 +125,7 @@ test('a name that is withdrawn and exposed again in one change stays exposed, un
   view.apply(change({ withdraws: [[1, [7]]] }))
   const told = view.apply(change({ names: [[9, 'f']], exposes: [[2, [9]]], withdraws: [[2, [7]]] }))
   t.deepEqual(told, { joined: [], left: [], added: [], removed: [] })
-  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 1 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 1, isOwn: false, twin: null })
   t.deepEqual([...(view.nodes.get('b') ?? [])], ['f'])
   t.is(view.callbackName(7), 'f', 'a request under the old id may still be on its way')
 })
@@ -132,9 +134,9 @@ test('a name that moves to another node in one change is counted there', (t) => 
   const view = pair()
   view.apply(change({ withdraws: [[1, [7]]], joined: [[3, 'c']] }))
   view.apply(change({ names: [[9, 'f']], exposes: [[3, [9]]], left: [2] }))
-  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 1 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 1, isOwn: false, twin: null })
   view.apply(change({ withdraws: [[3, [9]]] }))
-  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 0 })
+  t.deepEqual(view.method('f'), { id: 9, name: 'f', callback: 'f', others: 0, isOwn: false, twin: null })
 })
 
 test('a name that was called is found under its new id, and not at all once nobody is known', (t) => {
@@ -154,9 +156,9 @@ test('a name that was called is found under its new id, and not at all once nobo
   t.is(view.method('f'), undefined)
 })
 
-test('clear forgets all, and tells it as nodes that left', (t) => {
+test('clear forgets all, which can be told as nodes that leave', (t) => {
   const view = pair()
-  t.deepEqual(view.clear(), {
+  t.deepEqual(view.allLeft(), {
     joined: [],
     left: ['own', 'b'],
     added: [],
@@ -165,6 +167,7 @@ test('clear forgets all, and tells it as nodes that left', (t) => {
       ['b', 'f'],
     ],
   })
+  view.clear()
   t.is(view.own, 0)
   t.is(view.nodes.size, 0)
   t.is(view.callbackName(7), undefined)
@@ -228,20 +231,29 @@ class Model {
   }
 }
 
-test('a node is the set of the names of its callbacks, as long as it is known', (t) => {
+test('a node is the names of its callbacks, as long as it is known', (t) => {
   const view = pair()
-  const b = view.nodes.get('b') as ReadonlySet<string>
-  view.apply(change({ names: [[8, 'g']], exposes: [[2, [8]]] }))
-  t.deepEqual([b.size, [...b], [...b.keys()], [...b.values()]], [2, ['f', 'g'], ['f', 'g'], ['f', 'g']])
-  t.deepEqual([...b.entries()][1], ['g', 'g'])
-  const told: unknown[] = []
-  b.forEach((name, again, set) => told.push([name, again, set === b]))
-  t.deepEqual(told, [
-    ['f', 'f', true],
-    ['g', 'g', true],
-  ])
+  const b = view.nodes.get('b') as CallbackNames
+  view.apply(
+    change({
+      names: [
+        [8, '*g'],
+        [9, 'g'],
+        [40, '*h'],
+      ],
+      exposes: [[2, [8, 9, 40]]],
+    }),
+  )
+  t.deepEqual([...b], ['f', 'g', 'h'])
   t.true(b.has('g'))
-  t.false(b.has('h'))
+  t.true(b.has('h'))
+  t.false(b.has('*g'))
+  t.false(b.has('i'))
+  t.true(view.hasCallback('h'))
+  t.false(view.hasCallback('*h'))
+  view.apply(change({ withdraws: [[2, [8, 40]]] }))
+  t.deepEqual([...b], ['f', 'g'])
+  t.false(view.hasCallback('h'))
 })
 
 test('an index that is no number names no property of the view', (t) => {
@@ -251,7 +263,7 @@ test('an index that is no number names no property of the view', (t) => {
     t.is(view.nodes.has('odd'), false)
     t.deepEqual(view.apply(change({ exposes: [[2, [index]]] })).added, [])
   }
-  t.deepEqual(view.clear().left, ['b'])
+  t.deepEqual(view.allLeft().left, ['b'])
 })
 
 test('after any changes the view is what the controller knows', (t) => {
@@ -297,6 +309,61 @@ test('after any changes the view is what the controller knows', (t) => {
     }),
     { numRuns: 300 },
   )
+})
+
+test('what a change is in names is what differs in names after it', (t) => {
+  const step = fc.tuple(
+    fc.constantFrom('join', 'leave', 'expose', 'expose', 'withdraw'),
+    fc.constantFrom('own', 'b', 'c'),
+    fc.constantFrom('f', '*f', 'g', '*g'),
+  )
+  const pairs = (view: RegistryView): string[] =>
+    [...view.nodes].flatMap(([node, names]) => [...names].map((name) => `${view.indexOf(node)} ${node} ${name}`))
+  fc.assert(
+    fc.property(fc.array(fc.array(step, { maxLength: 6 }), { maxLength: 12 }), (batches) => {
+      const model = new Model()
+      const view = new RegistryView()
+      view.own = 1
+      for (const batch of [[['join', 'own', 'f'] as [string, string, string]], ...batches]) {
+        const before = pairs(view)
+        for (const one of batch) model.step(one)
+        const { added, removed } = view.apply(model.tell())
+        const after = pairs(view)
+        const named = (pair: string): string => pair.slice(pair.indexOf(' ') + 1)
+        const toldAs = (told: [string, string][]): string[] => told.map((one) => one.join(' ')).toSorted()
+        t.deepEqual(
+          toldAs(added),
+          after
+            .filter((pair) => !before.includes(pair))
+            .map(named)
+            .toSorted(),
+        )
+        t.deepEqual(
+          toldAs(removed),
+          before
+            .filter((pair) => !after.includes(pair))
+            .map(named)
+            .toSorted(),
+        )
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('of the names that no node exposes any more only the last are kept', (t) => {
+  const view = pair()
+  const count = MOST_UNEXPOSED + 10
+  for (let id = 100; id < 100 + count; id++) {
+    view.apply(change({ names: [[id, `job-${id}`]], exposes: [[2, [id]]] }))
+    view.apply(change({ withdraws: [[2, [id]]] }))
+  }
+  t.is(view.callbackName(109), undefined)
+  t.is(view.method('job-109'), undefined)
+  t.is(view.callbackName(110), 'job-110', 'a request for it may be under way')
+  t.is(view.method('f')?.others, 1)
+  view.apply(change({ names: [[9999, 'job-109']], exposes: [[2, [9999]]] }))
+  t.is(view.method('job-109')?.id, 9999)
 })
 
 /** Has the view apply a change when it must; the memory that it came in is used again. */
@@ -360,7 +427,7 @@ test('changes that are applied late, with any reads between, make the view that 
     read: fc.option(fc.constantFrom(...Object.keys(READS)), { freq: 2 }),
   })
   fc.assert(
-    fc.property(fc.array(batch, { maxLength: 12 }), fc.boolean(), (batches, drop) => {
+    fc.property(fc.array(batch, { maxLength: 12 }), fc.boolean(), (batches, isOver) => {
       const model = new Model()
       const views = [new RegistryView(), new RegistryView()] as const
       const [applied, late] = views
@@ -375,14 +442,10 @@ test('changes that are applied late, with any reads between, make the view that 
         else t.deepEqual(late.apply(told), changes)
         if (read !== null) t.deepEqual(READS[read]?.(late), READS[read]?.(applied))
       }
-      if (drop) {
-        // The connection is gone: whether they were dropped or applied before, nothing is left.
-        late.dropLate()
-        late.clear()
-        applied.clear()
-      }
+      // When the connection is gone nothing is left, whether they were applied before or not.
+      if (isOver) for (const view of views) view.clear()
+      else t.deepEqual(late.allLeft(), applied.allLeft())
       t.deepEqual(readAll(late), readAll(applied))
-      t.deepEqual(late.clear(), applied.clear())
     }),
     { numRuns: 300 },
   )
@@ -401,13 +464,13 @@ test('more late changes than may wait are applied, and so is one that is larger 
   t.is(view.nodes.size, all + MOST_LATE_BYTES / 8 - 1)
 })
 
-test('dropped changes are not seen, and clear tells those that wait', (t) => {
+test('changes that wait are forgotten with all others, and told with them', (t) => {
   const view = pair()
   applyLate(view, change({ joined: [[3, 'c']] }))
-  view.dropLate()
-  t.is(view.indexOf('c'), undefined)
+  t.deepEqual(view.allLeft().left, ['own', 'b', 'c'])
   applyLate(view, change({ joined: [[4, 'd']] }))
-  t.deepEqual(view.clear().left, ['own', 'b', 'd'])
+  view.clear()
+  t.is(view.indexOf('d'), undefined)
 })
 
 test.serial(

@@ -357,7 +357,7 @@ function lazily(make: () => Source): Source {
 /** Whether `node`, or any other than the own one, has such a callback. */
 function has(link: Link, method: string, node: string | null): boolean {
   if (node !== null) return link.nodes().get(node)?.has(method) === true
-  return [...link.nodes()].some(([name, callbacks]) => link.indexOf(name) !== link.nodeIndex && callbacks.has(method))
+  return link.hasCallback(method)
 }
 
 /** A callback that takes items was given none. */

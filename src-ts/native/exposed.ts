@@ -23,7 +23,7 @@ export class Exposed {
   change(add: readonly string[], remove: readonly string[], known: ReadonlySet<string> | undefined): Promise<void> {
     for (const name of add) this.#names.add(name)
     for (const name of remove) this.#names.delete(name)
-    const waiter: Waiter = { add, remove, ...defer() }
+    const waiter: Waiter = { add, remove, settled: 0, ...defer() }
     this.#waiters.add(waiter)
     if (known !== undefined) {
       this.#tell(add, remove)
@@ -39,6 +39,7 @@ export class Exposed {
 
   /** Tells a controller that knows nothing of this node yet. */
   tellAll(): void {
+    for (const waiter of this.#waiters) waiter.settled = 0
     this.#tell([...this.#names], [])
   }
 
@@ -47,21 +48,14 @@ export class Exposed {
     return this.#waiters.size > 0
   }
 
-  /** The controller knows `known` of this node now. */
+  /** The controller knows `known` of this node now. It takes changes in one after the other, so waiters end in order. */
   settle(known: ReadonlySet<string>): void {
     for (const waiter of this.#waiters) {
-      const refused = waiter.add.find((name) => !this.#mayExpose(name) && this.#names.has(name))
-      if (refused !== undefined) {
-        this.#waiters.delete(waiter)
-        waiter.reject(notGranted(refused))
-        continue
-      }
-      // What was taken back meanwhile is not waited for.
-      const done = waiter.add.every((name) => known.has(name) || !this.#names.has(name))
-      if (done && waiter.remove.every((name) => !known.has(name) || this.#names.has(name))) {
-        this.#waiters.delete(waiter)
-        waiter.resolve()
-      }
+      const refused = this.#refused(waiter)
+      if (refused === undefined && !this.#isDone(waiter, known)) return
+      this.#waiters.delete(waiter)
+      if (refused === undefined) waiter.resolve()
+      else waiter.reject(notGranted(refused))
     }
   }
 
@@ -69,6 +63,19 @@ export class Exposed {
   close(): void {
     for (const waiter of this.#waiters) waiter.reject(globalStopped('callback()'))
     this.#waiters.clear()
+  }
+
+  #refused({ add }: Waiter): string | undefined {
+    if (this.#allowed === undefined) return undefined
+    return add.find((name) => !this.#mayExpose(name) && this.#names.has(name))
+  }
+
+  #isDone(waiter: Waiter, known: ReadonlySet<string>): boolean {
+    const { add, remove } = waiter
+    // What was taken back meanwhile is not waited for.
+    const isTaken = (name: string): boolean => known.has(name) || !this.#names.has(name)
+    while (waiter.settled < add.length && isTaken(add[waiter.settled] as string)) waiter.settled++
+    return waiter.settled === add.length && remove.every((name) => !known.has(name) || this.#names.has(name))
   }
 
   #mayExpose(name: string): boolean {
@@ -100,6 +107,8 @@ function notGranted(name: string): UnauthorizedError {
 interface Waiter extends Deferred {
   readonly add: readonly string[]
   readonly remove: readonly string[]
+  /** How many of `add` need not be looked at again on this connection. */
+  settled: number
 }
 
 /** At 128 bytes each they stay below a big payload. */

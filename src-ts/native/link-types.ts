@@ -27,11 +27,9 @@ export interface LinkEvents {
   disconnected(error: DaffiError): void
   /** The link will never connect: name in use, unauthorized, connect timeout. */
   failed(error: DaffiError): void
-  registryChanged(change: RegistryChanges): void
-  /**
-   * Whether somebody wants to hear of the next change of the registry. While nobody does, none is told: what the link is
-   * asked later takes all of them into account.
-   */
+  /** @param change - `null` while nobody is curious: what the link is asked from now on takes it into account. */
+  registryChanged(change: RegistryChanges | null): void
+  /** Whether somebody wants to hear in names what the next change of the registry is. */
   isCurious(): boolean
   /** The controller asks this node to stop. */
   stopAsked(): void
@@ -94,6 +92,11 @@ export interface ControllerStats {
 /** What of {@link NodeStats} its link knows. */
 export type LinkStats = Omit<NodeStats, 'tasks'>
 
+/** The names of a node's callbacks, without the mark of generators. */
+export interface CallbackNames extends Iterable<string> {
+  has(callback: string): boolean
+}
+
 /** The nodes that a broadcast or a stream goes to, by name and by index, in the order in which this node learnt of them. */
 export interface Receivers {
   readonly names: readonly string[]
@@ -105,7 +108,9 @@ export interface Link {
   /** 0 while not connected. */
   readonly nodeIndex: number
   /** Node name to callback names, the own node included. */
-  nodes(): ReadonlyMap<string, ReadonlySet<string>>
+  nodes(): ReadonlyMap<string, CallbackNames>
+  /** Whether another node has a callback of this name, a function or a generator. */
+  hasCallback(name: string): boolean
   indexOf(node: string): number | undefined
   /** All other nodes that have a callback, where the link has them at hand. */
   receivers?(method: string): Receivers

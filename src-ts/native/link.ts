@@ -6,6 +6,7 @@ import { Completion } from './completion.js'
 import { type Deferred, DONE, defer } from './deferred.js'
 import { Flag, HEADER_BYTES, Kind, padded } from './frame.js'
 import type {
+  CallbackNames,
   Inbound,
   Link,
   LinkEvents,
@@ -73,8 +74,12 @@ export class NativeLink implements Link {
     return this.#registry.own
   }
 
-  nodes(): ReadonlyMap<string, ReadonlySet<string>> {
+  nodes(): ReadonlyMap<string, CallbackNames> {
     return this.#registry.nodes
+  }
+
+  hasCallback(name: string): boolean {
+    return this.#registry.hasCallback(name)
   }
 
   indexOf(node: string): number | undefined {
@@ -364,10 +369,8 @@ export class NativeLink implements Link {
       stopping ? globalStopped(`${method}()`, 'maybe') : errorFromWire(code, { method, cause: error }),
     )
     this.#submission.drop(error)
-    const changes = this.#membership.leave(stopping)
-    if (stopping) return
-    this.#events.registryChanged(changes)
-    this.#events.disconnected(error)
+    this.#membership.leave(stopping)
+    if (!stopping) this.#events.disconnected(error)
   }
 
   #finishClose(): void {

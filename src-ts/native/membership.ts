@@ -64,12 +64,11 @@ export class Membership {
       this.#isAdmin = welcome.grant?.admin === true
       this.#exposed.restrict(welcome.grant?.expose)
     }
-    const isWanted = this.#exposed.isWaiting() || this.#events.isCurious()
-    let changes: RegistryChanges | undefined
-    if (isWanted) changes = this.#registry.apply(decodeFrom(buffer, payload, end, null) as WireChange)
+    let changes: RegistryChanges | null = null
+    if (this.#events.isCurious()) changes = this.#registry.apply(decodeFrom(buffer, payload, end, null) as WireChange)
     else this.#registry.applyLate(buffer, payload, end)
     if (welcome !== undefined) this.#exposed.tellAll()
-    if (changes !== undefined) this.#events.registryChanged(changes)
+    this.#events.registryChanged(changes)
     if (welcome !== undefined) {
       this.#events.connected({ node: welcome.node, controller: welcome.controller, local: welcome.local })
     }
@@ -99,13 +98,14 @@ export class Membership {
   }
 
   /** The connection is gone, and with it all that was known of others. */
-  leave(isClosing: boolean): RegistryChanges {
+  leave(isClosing: boolean): void {
     this.#goodbye.resolve()
     if (!isClosing) this.#goodbye = defer()
     this.#welcome = undefined
     // Who hears which nodes are gone must hear of those, too, that nobody wanted to know of until now.
-    if (isClosing || !this.#events.isCurious()) this.#registry.dropLate()
-    return this.#registry.clear()
+    const changes = !isClosing && this.#events.isCurious() ? this.#registry.allLeft() : null
+    this.#registry.clear()
+    if (!isClosing) this.#events.registryChanged(changes)
   }
 
   /** There will be no connection any more. */

@@ -12,9 +12,10 @@ import {
 } from '../errors.js'
 import type { Address } from '../options.js'
 import { rebuildError } from '../payload/remote-error.js'
+import type { Link } from './link-types.js'
 
 /** No other node exposes `name`; the message tells what the others have. */
-export function unknownMethod(name: string, nodes: ReadonlyMap<string, ReadonlySet<string>>, own: string): DaffiError {
+export function unknownMethod(name: string, nodes: ReturnType<Link['nodes']>, own: string): DaffiError {
   const others = [...nodes].filter(([node]) => node !== own)
   let known = 'No other node is connected.'
   if (others.length > 0)

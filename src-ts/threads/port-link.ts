@@ -65,6 +65,11 @@ export class PortLink implements Link {
     return this.#nodes.nodes
   }
 
+  hasCallback(name: string): boolean {
+    for (const [node, names] of this.#nodes.nodes) if (node !== this.#name && names.has(name)) return true
+    return false
+  }
+
   indexOf(node: string): number | undefined {
     return this.#nodes.indexOf(node)
   }
@@ -279,7 +284,7 @@ export class PortLink implements Link {
   /** Who waits for names looks again. Listeners hear of changes in the main thread, once. */
   #nodesChanged(): void {
     this.#channel.send(['seen'])
-    this.#events.registryChanged({ joined: [], left: [], added: [], removed: [] })
+    this.#events.registryChanged(null)
   }
 
   #nodeName(index: number): string | null {
