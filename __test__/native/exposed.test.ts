@@ -1,6 +1,9 @@
 import test from 'ava'
 import { Exposed } from '../../src-ts/native/exposed.js'
 
+/** All that is due in this turn of the event loop has run. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
 /** Names that a controller was told of and has taken in, one message after the other. */
 class Told {
   readonly known = new Set<string>()
@@ -37,16 +40,16 @@ test('who registers waits until the controller has taken that in, in order', asy
     'no f': exposed.change([], ['f'], known),
   })
   t.is(told.messages.length, 3)
-  await null
+  await turn()
   t.deepEqual(settled, ['f'], 'it was taken back, which is not waited for')
   told.takeIn()
-  await null
+  await turn()
   t.deepEqual(settled, ['f'])
   told.takeIn()
-  await null
+  await turn()
   t.deepEqual(settled, ['f', 'g'])
   told.takeIn()
-  await null
+  await turn()
   t.deepEqual(settled, ['f', 'g', 'no f'])
   t.false(exposed.isWaiting())
 })
@@ -57,7 +60,7 @@ test('after a reconnect all is told again, and who waits does so for all of it',
   const names = Array.from({ length: 300 }, (_, at) => `f${at}`)
   const settled = log({ names: exposed.change(names, [], known), more: exposed.change(['g'], [], known) })
   told.takeIn()
-  await null
+  await turn()
   t.deepEqual(settled, [], 'the second part is on its way')
   known.clear()
   told.messages.length = 0
@@ -67,10 +70,10 @@ test('after a reconnect all is told again, and who waits does so for all of it',
     [...names, 'g'],
   )
   told.takeIn()
-  await null
+  await turn()
   t.deepEqual(settled, [])
   told.takeIn()
-  await null
+  await turn()
   t.deepEqual(settled, ['names', 'more'])
 })
 
@@ -80,7 +83,7 @@ test('what the grant does not name is refused, and nobody behind it waits for th
   exposed.restrict(['f*'])
   const settled = log({ g: exposed.change(['g'], [], known), f: exposed.change(['f'], [], known) })
   told.takeIn()
-  await null
+  await turn()
   t.deepEqual(settled, ['g: UnauthorizedError', 'f'])
   t.deepEqual([...known], ['f'])
 })

@@ -351,6 +351,24 @@ test('what a change is in names is what differs in names after it', (t) => {
   )
 })
 
+test('each of very many names is found, and under its latest id', (t) => {
+  const view = pair()
+  t.is(view.method('f')?.id, 7)
+  const count = 150_000
+  for (let from = 0; from < count; from += 1000) {
+    const ids = Array.from({ length: 1000 }, (_, at) => 100 + from + at)
+    view.apply(change({ names: ids.map((id) => [id, `job-${id}`]), exposes: [[2, ids]] }))
+    t.is(view.method(`job-${100 + from}`)?.id, 100 + from)
+    t.is(view.method('f')?.id, 7)
+  }
+  for (let id = 100; id < 100 + count; id += 997) t.is(view.method(`job-${id}`)?.id, id)
+  t.is(view.method('job-99'), undefined)
+  t.is([...(view.nodes.get('b') ?? [])].length, count + 1)
+  view.apply(change({ withdraws: [[2, [100]]] }))
+  view.apply(change({ names: [[999_999, 'job-100']], exposes: [[2, [999_999]]] }))
+  t.is(view.method('job-100')?.id, 999_999)
+})
+
 test('of the names that no node exposes any more only the last are kept', (t) => {
   const view = pair()
   const count = MOST_UNEXPOSED + 10

@@ -19,11 +19,10 @@ export interface Method {
 
 /** All names that a node exposes, and the last that none does any more: a request for one may be under way. */
 export class Methods {
-  /** The latest of each name. */
-  readonly #byName = new Map<string, Method>()
+  readonly #byName = new NameIndex()
   /** Ids grow, and most often in steps of one: an array is smaller than a Map; with gaps V8 makes a table of it. */
   readonly #byId: (Method | undefined)[] = []
-  /** Those that were called, each under the string it was called by, until names come or go. */
+  /** Those that were called, each under the string it was called by. */
   readonly #called = new Map<string, Method>()
   /** Those that lost their last node, in that order; some may be exposed again. */
   readonly #unexposed: Method[] = []
@@ -36,7 +35,6 @@ export class Methods {
     const name = String(toldName)
     const isHighest = id >= this.#byId.length
     if (!isHighest && this.#byId[id] !== undefined) return
-    if (this.#called.size > 0) this.#called.clear()
     const isGenerator = isMarked(name)
     const method: Method = {
       id,
@@ -50,7 +48,8 @@ export class Methods {
     if (isGenerator) this.#generators++
     // A name that all had withdrawn comes back under a higher id; who still has the old one is told off in the same change.
     if (!isHighest && (this.#byName.get(name)?.id ?? 0) > id) return
-    this.#byName.set(name, method)
+    this.#byName.add(method)
+    if (this.#called.size > 0) this.#called.delete(name)
     const twin = isGenerator ? this.#byName.get(method.callback) : this.#generator(name)
     if (twin === undefined) return
     method.twin = twin
@@ -106,16 +105,59 @@ export class Methods {
     if (this.#byId[id] !== method) return
     delete this.#byId[id]
     if (isMarked(name)) this.#generators--
-    if (this.#byName.get(name) !== method) return
-    this.#byName.delete(name)
-    this.#called.clear()
-    if (twin !== null) twin.twin = null
+    this.#byName.remove(method)
+    if (this.#called.get(name) === method) this.#called.delete(name)
+    if (twin?.twin === method) twin.twin = null
+  }
+}
+
+/**
+ * The latest callback of each name: maps of some thousand names, the newest last. One for a hundred thousand is a multiple of the
+ * memory that a cache holds, and is built anew at each doubling: three times as long.
+ */
+class NameIndex {
+  #maps: Map<string, Method>[] = [new Map()]
+
+  get(name: string): Method | undefined {
+    const maps = this.#maps
+    for (let at = maps.length - 1; at >= 0; at--) {
+      const method = (maps[at] as Map<string, Method>).get(name)
+      if (method !== undefined) return method
+    }
+    return undefined
+  }
+
+  /** From now on it is the latest of its name. */
+  add(method: Method): void {
+    let map = this.#maps.at(-1) as Map<string, Method>
+    if (map.size >= NAMES_A_MAP) {
+      if (this.#maps.length === MOST_MAPS) this.#merge()
+      map = new Map()
+      this.#maps.push(map)
+    }
+    map.set(method.name, method)
+  }
+
+  remove(method: Method): void {
+    for (const map of this.#maps) if (map.get(method.name) === method) map.delete(method.name)
+  }
+
+  clear(): void {
+    this.#maps = [new Map()]
+  }
+
+  #merge(): void {
+    this.#maps = [new Map(this.#maps.flatMap((map) => [...map]))]
   }
 }
 
 function isMarked(name: string): boolean {
   return name.startsWith(GENERATOR_PREFIX)
 }
+
+const NAMES_A_MAP = 4096
+/** A name that is not there is looked for in so many. */
+const MOST_MAPS = 32
 
 /** Names without a node that are kept. */
 export const MOST_UNEXPOSED = 1024
