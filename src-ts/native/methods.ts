@@ -19,14 +19,14 @@ export interface Method {
 
 /** All names that a node exposes, and the last that none does any more: a request for one may be under way. */
 export class Methods {
-  readonly #byName = new NameIndex()
+  readonly #functions = new NameIndex()
+  readonly #generators = new NameIndex()
   /** Ids grow, and most often in steps of one: an array is smaller than a Map; with gaps V8 makes a table of it. */
   readonly #byId: (Method | undefined)[] = []
   /** Those that were called, each under the string it was called by. */
   readonly #called = new Map<string, Method>()
   /** Those that lost their last node, in that order; some may be exposed again. */
   readonly #unexposed: Method[] = []
-  #generators = 0
 
   /** A name that the controller told; one that is known already stays. */
   add(toldId: number, toldName: string): void {
@@ -45,12 +45,12 @@ export class Methods {
       twin: null,
     }
     this.#byId[id] = method
-    if (isGenerator) this.#generators++
+    const ofKind = isGenerator ? this.#generators : this.#functions
     // A name that all had withdrawn comes back under a higher id; who still has the old one is told off in the same change.
-    if (!isHighest && (this.#byName.get(name)?.id ?? 0) > id) return
-    this.#byName.add(method)
+    if (!isHighest && (ofKind.get(method.callback)?.id ?? 0) > id) return
+    ofKind.add(method)
     if (this.#called.size > 0) this.#called.delete(name)
-    const twin = isGenerator ? this.#byName.get(method.callback) : this.#generator(name)
+    const twin = (isGenerator ? this.#functions : this.#generators).get(method.callback)
     if (twin === undefined) return
     method.twin = twin
     twin.twin = method
@@ -68,14 +68,16 @@ export class Methods {
   named(name: string): Method | undefined {
     const called = this.#called.get(name)
     if (called !== undefined) return called
-    const method = this.#byName.get(name)
+    const method = isMarked(name)
+      ? this.#generators.get(name.slice(GENERATOR_PREFIX.length))
+      : this.#functions.get(name)
     if (method !== undefined) this.#called.set(name, method)
     return method
   }
 
   /** The latest function of this name, or the latest generator where there is none; its twin is the other. */
   ofEitherKind(callback: string): Method | undefined {
-    return isMarked(callback) ? undefined : (this.#byName.get(callback) ?? this.#generator(callback))
+    return this.#functions.get(callback) ?? this.#generators.get(callback)
   }
 
   /** A node ceased to expose it: when that was the last one, it is forgotten in time. */
@@ -88,15 +90,11 @@ export class Methods {
   }
 
   clear(): void {
-    this.#byName.clear()
+    this.#functions.clear()
+    this.#generators.clear()
     this.#called.clear()
     this.#byId.length = 0
     this.#unexposed.length = 0
-    this.#generators = 0
-  }
-
-  #generator(callback: string): Method | undefined {
-    return this.#generators === 0 ? undefined : this.#byName.get(GENERATOR_PREFIX + callback)
   }
 
   #forget(method: Method): void {
@@ -104,15 +102,15 @@ export class Methods {
     // It may have lost its last node twice.
     if (this.#byId[id] !== method) return
     delete this.#byId[id]
-    if (isMarked(name)) this.#generators--
-    this.#byName.remove(method)
+    const ofKind = isMarked(name) ? this.#generators : this.#functions
+    ofKind.remove(method)
     if (this.#called.get(name) === method) this.#called.delete(name)
     if (twin?.twin === method) twin.twin = null
   }
 }
 
 /**
- * The latest callback of each name: maps of some thousand names, the newest last. One for a hundred thousand is a multiple of the
+ * The latest of each name, without the mark of generators: maps of some thousand names, the newest last. One for a hundred thousand is a multiple of the
  * memory that a cache holds, and is built anew at each doubling: three times as long.
  */
 class NameIndex {
@@ -135,11 +133,11 @@ class NameIndex {
       map = new Map()
       this.#maps.push(map)
     }
-    map.set(method.name, method)
+    map.set(method.callback, method)
   }
 
   remove(method: Method): void {
-    for (const map of this.#maps) if (map.get(method.name) === method) map.delete(method.name)
+    for (const map of this.#maps) if (map.get(method.callback) === method) map.delete(method.callback)
   }
 
   clear(): void {
