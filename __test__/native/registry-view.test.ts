@@ -367,6 +367,9 @@ test('each of very many names is found, and under its latest id', (t) => {
   view.apply(change({ withdraws: [[2, [100]]] }))
   view.apply(change({ names: [[999_999, 'job-100']], exposes: [[2, [999_999]]] }))
   t.is(view.method('job-100')?.id, 999_999)
+  t.is(view.method('job-101')?.id, 101)
+  view.apply(change({ left: [2] }))
+  t.is(view.method('job-101'), undefined)
 })
 
 test('of the names that no node exposes any more only the last are kept', (t) => {

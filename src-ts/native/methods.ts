@@ -110,10 +110,11 @@ export class Methods {
 }
 
 /**
- * The latest of each name, without the mark of generators: maps of some thousand names, the newest last. One for a hundred thousand is a multiple of the
- * memory that a cache holds, and is built anew at each doubling: three times as long.
+ * The latest of each name, without the mark of generators: maps of some thousand names, the newest last. One for a hundred
+ * thousand takes three times as long: no cache holds it, and it is built anew at each doubling.
  */
 class NameIndex {
+  /** The first takes in the second when there are too many, and may be larger. */
   #maps: Map<string, Method>[] = [new Map()]
 
   get(name: string): Method | undefined {
@@ -129,7 +130,7 @@ class NameIndex {
   add(method: Method): void {
     let map = this.#maps.at(-1) as Map<string, Method>
     if (map.size >= NAMES_A_MAP) {
-      if (this.#maps.length === MOST_MAPS) this.#merge()
+      if (this.#maps.length === MOST_MAPS) this.#mergeOldest()
       map = new Map()
       this.#maps.push(map)
     }
@@ -144,8 +145,10 @@ class NameIndex {
     this.#maps = [new Map()]
   }
 
-  #merge(): void {
-    this.#maps = [new Map(this.#maps.flatMap((map) => [...map]))]
+  #mergeOldest(): void {
+    const [oldest, next] = this.#maps
+    for (const [name, method] of next ?? []) oldest?.set(name, method)
+    this.#maps.splice(1, 1)
   }
 }
 
