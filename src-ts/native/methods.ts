@@ -84,9 +84,10 @@ export class Methods {
   withdrawn(method: Method): void {
     if (method.others > 0 || method.isOwn) return
     this.#unexposed.push(method)
-    if (this.#unexposed.length <= MOST_UNEXPOSED) return
-    const oldest = this.#unexposed.shift() as Method
-    if (oldest.others === 0 && !oldest.isOwn) this.#forget(oldest)
+    if (this.#unexposed.length < MOST_UNEXPOSED) return
+    for (const oldest of this.#unexposed.splice(0, MOST_UNEXPOSED / 2)) {
+      if (oldest.others === 0 && !oldest.isOwn) this.#forget(oldest)
+    }
   }
 
   clear(): void {
@@ -137,8 +138,12 @@ class NameIndex {
     map.set(method.callback, method)
   }
 
+  /** Most often the oldest goes first: a node leaves with all it had. */
   remove(method: Method): void {
-    for (const map of this.#maps) if (map.get(method.callback) === method) map.delete(method.callback)
+    const at = this.#maps.findIndex((map) => map.get(method.callback) === method)
+    const map = this.#maps[at]
+    map?.delete(method.callback)
+    if (map?.size === 0 && this.#maps.length > 1) this.#maps.splice(at, 1)
   }
 
   clear(): void {
@@ -160,5 +165,5 @@ const NAMES_A_MAP = 4096
 /** A name that is not there is looked for in so many. */
 const MOST_MAPS = 32
 
-/** Names without a node that are kept. */
-export const MOST_UNEXPOSED = 1024
+/** Names without a node that are kept; from then on only the later half of them. */
+export const MOST_UNEXPOSED = 2048
