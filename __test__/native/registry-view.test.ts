@@ -1,7 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { MOST_LATE_BYTES } from '../../src-ts/native/late-changes.js'
-import type { CallbackNames } from '../../src-ts/native/link-types.js'
+import type { ExposedNames } from '../../src-ts/native/link-types.js'
 import { MOST_UNEXPOSED } from '../../src-ts/native/methods.js'
 import { RegistryView, type WireChange } from '../../src-ts/native/registry-view.js'
 import { pack } from '../helpers/scripted-node.js'
@@ -233,7 +233,7 @@ class Model {
 
 test('a node is the names of its callbacks, as long as it is known', (t) => {
   const view = pair()
-  const b = view.nodes.get('b') as CallbackNames
+  const b = view.nodes.get('b') as ExposedNames
   view.apply(
     change({
       names: [

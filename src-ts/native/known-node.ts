@@ -1,9 +1,9 @@
 /** What this node knows of another one, or of itself. */
-import type { CallbackNames } from './link-types.js'
+import type { ExposedNames } from './link-types.js'
 import type { Methods } from './methods.js'
 
 /** A node; to whom it is shown, the names of its callbacks. */
-export class KnownNode implements CallbackNames {
+export class KnownNode implements ExposedNames {
   readonly index: number
   readonly name: string
   /** What it exposes. */

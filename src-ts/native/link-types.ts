@@ -93,7 +93,7 @@ export interface ControllerStats {
 export type LinkStats = Omit<NodeStats, 'tasks'>
 
 /** The names of a node's callbacks, without the mark of generators. */
-export interface CallbackNames extends Iterable<string> {
+export interface ExposedNames extends Iterable<string> {
   has(callback: string): boolean
 }
 
@@ -108,7 +108,7 @@ export interface Link {
   /** 0 while not connected. */
   readonly nodeIndex: number
   /** Node name to callback names, the own node included. */
-  nodes(): ReadonlyMap<string, CallbackNames>
+  nodes(): ReadonlyMap<string, ExposedNames>
   /** Whether another node has a callback of this name, a function or a generator. */
   hasCallback(name: string): boolean
   indexOf(node: string): number | undefined

@@ -6,7 +6,7 @@ import { Completion } from './completion.js'
 import { type Deferred, DONE, defer } from './deferred.js'
 import { Flag, HEADER_BYTES, Kind, padded } from './frame.js'
 import type {
-  CallbackNames,
+  ExposedNames,
   Inbound,
   Link,
   LinkEvents,
@@ -74,7 +74,7 @@ export class NativeLink implements Link {
     return this.#registry.own
   }
 
-  nodes(): ReadonlyMap<string, CallbackNames> {
+  nodes(): ReadonlyMap<string, ExposedNames> {
     return this.#registry.nodes
   }
 

@@ -2,7 +2,7 @@ import { GENERATOR_PREFIX } from '../names.js'
 import { decodeFrom } from '../payload/decode.js'
 import { KnownNode } from './known-node.js'
 import { type Body, LateChanges } from './late-changes.js'
-import type { CallbackNames, Receivers, RegistryChanges } from './link-types.js'
+import type { ExposedNames, Receivers, RegistryChanges } from './link-types.js'
 import { type Method, Methods } from './methods.js'
 
 /** A change as the controller sends it: docs/protocol.md, "Registry". */
@@ -35,7 +35,7 @@ export class RegistryView {
   #late: LateChanges | null = null
 
   /** Node name to callback names, the own node included. */
-  get nodes(): ReadonlyMap<string, CallbackNames> {
+  get nodes(): ReadonlyMap<string, ExposedNames> {
     if (this.#late !== null) this.#catchUp()
     return this.#byName
   }
