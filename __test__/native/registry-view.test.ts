@@ -231,6 +231,15 @@ class Model {
   }
 }
 
+/** A step of the model, of any of these callbacks. */
+function stepOf(...callbacks: string[]): fc.Arbitrary<[kind: string, name: string, callback: string]> {
+  return fc.tuple(
+    fc.constantFrom('join', 'leave', 'expose', 'expose', 'withdraw'),
+    fc.constantFrom('own', 'b', 'c'),
+    fc.constantFrom(...callbacks),
+  )
+}
+
 test('a node is the names of its callbacks, as long as it is known', (t) => {
   const view = pair()
   const b = view.nodes.get('b') as ExposedNames
@@ -267,11 +276,7 @@ test('an index that is no number names no property of the view', (t) => {
 })
 
 test('after any changes the view is what the controller knows', (t) => {
-  const step = fc.tuple(
-    fc.constantFrom('join', 'leave', 'expose', 'expose', 'withdraw'),
-    fc.constantFrom('own', 'b', 'c'),
-    fc.constantFrom('f', 'g'),
-  )
+  const step = stepOf('f', 'g')
   fc.assert(
     fc.property(fc.array(fc.array(step, { maxLength: 6 }), { maxLength: 12 }), (batches) => {
       const model = new Model()
@@ -312,11 +317,7 @@ test('after any changes the view is what the controller knows', (t) => {
 })
 
 test('what a change is in names is what differs in names after it', (t) => {
-  const step = fc.tuple(
-    fc.constantFrom('join', 'leave', 'expose', 'expose', 'withdraw'),
-    fc.constantFrom('own', 'b', 'c'),
-    fc.constantFrom('f', '*f', 'g', '*g'),
-  )
+  const step = stepOf('f', '*f', 'g', '*g')
   const pairs = (view: RegistryView): string[] =>
     [...view.nodes].flatMap(([node, names]) => [...names].map((name) => `${view.indexOf(node)} ${node} ${name}`))
   fc.assert(
@@ -437,11 +438,7 @@ test('whatever is read first, a change that is applied late is seen', (t) => {
 })
 
 test('changes that are applied late, with any reads between, make the view that those applied at once make', (t) => {
-  const step = fc.tuple(
-    fc.constantFrom('join', 'leave', 'expose', 'expose', 'withdraw'),
-    fc.constantFrom('own', 'b', 'c'),
-    fc.constantFrom('f', 'g', '*g'),
-  )
+  const step = stepOf('f', 'g', '*g')
   const batch = fc.record({
     steps: fc.array(step, { maxLength: 6 }),
     how: fc.constantFrom('late', 'late', 'late', 'now'),
