@@ -13,6 +13,16 @@ export const RESERVED_NAMES: ReadonlySet<string> = new Set(['then', 'toJSON', 'c
 /** A generator is registered at the controller as `*name`: callers tell by that what they can stream. */
 export const GENERATOR_PREFIX = '*'
 
+/** Whether a name has the mark of generators. */
+export function isMarked(name: string): boolean {
+  return name.startsWith(GENERATOR_PREFIX)
+}
+
+/** A name without the mark of generators. */
+export function unmarked(name: string): string {
+  return isMarked(name) ? name.slice(GENERATOR_PREFIX.length) : name
+}
+
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 
 /**

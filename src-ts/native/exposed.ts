@@ -1,5 +1,5 @@
 import { globalStopped, show, UnauthorizedError } from '../errors.js'
-import { anyNames, GENERATOR_PREFIX } from '../names.js'
+import { anyNames, unmarked } from '../names.js'
 import { type Deferred, defer } from './deferred.js'
 
 /** The callback names that a node exposes: what the controller is told, again after every reconnect, and has taken in. */
@@ -79,7 +79,7 @@ export class Exposed {
   }
 
   #mayExpose(name: string): boolean {
-    return this.#allowed === undefined || anyNames(this.#allowed, bare(name))
+    return this.#allowed === undefined || anyNames(this.#allowed, unmarked(name))
   }
 
   #tell(names: readonly string[], remove: readonly string[]): void {
@@ -92,13 +92,9 @@ export class Exposed {
   }
 }
 
-function bare(name: string): string {
-  return name.startsWith(GENERATOR_PREFIX) ? name.slice(GENERATOR_PREFIX.length) : name
-}
-
 function notGranted(name: string): UnauthorizedError {
   return new UnauthorizedError(
-    `The controller's grant for this node does not let it expose ${bare(name)}(). Add ${show(bare(name))} to \`expose\` ` +
+    `The controller's grant for this node does not let it expose ${unmarked(name)}(). Add ${show(unmarked(name))} to \`expose\` ` +
       'there, or make the callback `local`.',
     { code: 'ERR_NOT_PERMITTED', executed: null },
   )

@@ -1,6 +1,6 @@
 /** What this node knows of another one, or of itself. */
 import type { ExposedNames } from './link-types.js'
-import type { Methods } from './methods.js'
+import type { Method, Methods } from './methods.js'
 
 /** A node; to whom it is shown, the names of its callbacks. */
 export class KnownNode implements ExposedNames {
@@ -30,18 +30,26 @@ export class KnownNode implements ExposedNames {
 
   has(callback: string): boolean {
     const method = this.#methods.ofEitherKind(callback)
-    if (method === undefined) return false
-    return this.ids.has(method.id) || (method.twin !== null && this.ids.has(method.twin.id))
+    return method !== undefined && this.exposes(method)
+  }
+
+  /** Whether it has this callback or the other kind of it. */
+  exposes(method: Method): boolean {
+    return this.ids.has(method.id) || this.exposesTwin(method)
+  }
+
+  /** Whether it has the other kind of this callback. */
+  exposesTwin({ twin }: Method): boolean {
+    return twin !== null && this.ids.has(twin.id)
   }
 
   *[Symbol.iterator](): Generator<string, undefined> {
     for (const id of this.ids) {
       const method = this.#methods.byId(id)
       if (method === undefined) continue
-      const { name, callback, twin } = method
+      const { name, callback } = method
       // What is a function and a generator is told as the function.
-      const isToldAsOther = name !== callback && twin !== null && this.ids.has(twin.id)
-      if (!isToldAsOther) yield callback
+      if (name === callback || !this.exposesTwin(method)) yield callback
     }
   }
 }

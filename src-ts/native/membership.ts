@@ -66,6 +66,7 @@ export class Membership {
     }
     let changes: RegistryChanges | null = null
     if (this.#events.isCurious()) changes = this.#registry.apply(decodeFrom(buffer, payload, end, null) as WireChange)
+    else if (this.#exposed.isWaiting()) this.#registry.applyUntold(buffer, payload, end)
     else this.#registry.applyLate(buffer, payload, end)
     if (welcome !== undefined) this.#exposed.tellAll()
     this.#events.registryChanged(changes)

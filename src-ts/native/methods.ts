@@ -1,5 +1,5 @@
 /** Callback names by id, and ids by name, as the controller tells them. */
-import { GENERATOR_PREFIX } from '../names.js'
+import { isMarked, unmarked } from '../names.js'
 
 /** A callback name as this node sees it. */
 export interface Method {
@@ -35,22 +35,14 @@ export class Methods {
     const name = String(toldName)
     const isHighest = id >= this.#byId.length
     if (!isHighest && this.#byId[id] !== undefined) return
-    const isGenerator = isMarked(name)
-    const method: Method = {
-      id,
-      name,
-      callback: isGenerator ? name.slice(GENERATOR_PREFIX.length) : name,
-      others: 0,
-      isOwn: false,
-      twin: null,
-    }
+    const method: Method = { id, name, callback: unmarked(name), others: 0, isOwn: false, twin: null }
     this.#byId[id] = method
-    const ofKind = isGenerator ? this.#generators : this.#functions
+    const [ofKind, ofOther] = this.#kinds(name)
     // A name that all had withdrawn comes back under a higher id; who still has the old one is told off in the same change.
     if (!isHighest && (ofKind.get(method.callback)?.id ?? 0) > id) return
     ofKind.add(method)
     if (this.#called.size > 0) this.#called.delete(name)
-    const twin = (isGenerator ? this.#functions : this.#generators).get(method.callback)
+    const twin = ofOther.get(method.callback)
     if (twin === undefined) return
     method.twin = twin
     twin.twin = method
@@ -68,9 +60,8 @@ export class Methods {
   named(name: string): Method | undefined {
     const called = this.#called.get(name)
     if (called !== undefined) return called
-    const method = isMarked(name)
-      ? this.#generators.get(name.slice(GENERATOR_PREFIX.length))
-      : this.#functions.get(name)
+    const [ofKind] = this.#kinds(name)
+    const method = ofKind.get(unmarked(name))
     if (method !== undefined) this.#called.set(name, method)
     return method
   }
@@ -98,12 +89,16 @@ export class Methods {
     this.#unexposed.length = 0
   }
 
+  #kinds(name: string): [ofKind: NameIndex, ofOther: NameIndex] {
+    return isMarked(name) ? [this.#generators, this.#functions] : [this.#functions, this.#generators]
+  }
+
   #forget(method: Method): void {
     const { id, name, twin } = method
     // It may have lost its last node twice.
     if (this.#byId[id] !== method) return
     delete this.#byId[id]
-    const ofKind = isMarked(name) ? this.#generators : this.#functions
+    const [ofKind] = this.#kinds(name)
     ofKind.remove(method)
     if (this.#called.get(name) === method) this.#called.delete(name)
     if (twin?.twin === method) twin.twin = null
@@ -155,10 +150,6 @@ class NameIndex {
     for (const [name, method] of next ?? []) oldest?.set(name, method)
     this.#maps.splice(1, 1)
   }
-}
-
-function isMarked(name: string): boolean {
-  return name.startsWith(GENERATOR_PREFIX)
 }
 
 const NAMES_A_MAP = 4096

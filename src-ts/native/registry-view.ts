@@ -104,8 +104,10 @@ export class RegistryView {
     if (known !== undefined) return known
     const names: string[] = []
     const indexes: number[] = []
+    const wanted = this.#methods.ofEitherKind(method)
+    if (wanted === undefined) return { names, indexes }
     for (const node of this.#byName.values()) {
-      if (node.index === this.own || !node.has(method)) continue
+      if (node.index === this.own || !node.exposes(wanted)) continue
       names.push(node.name)
       indexes.push(node.index)
     }
@@ -151,7 +153,13 @@ export class RegistryView {
     this.#catchUp()
     const late = new LateChanges()
     if (late.add(buffer, start, end)) this.#late = late
-    else this.#applyEach([[buffer, start, end]])
+    else this.applyUntold(buffer, start, end)
+  }
+
+  /** Applies the change whose MessagePack stands in `buffer` from `start` to `end`. Nobody is told. */
+  applyUntold(buffer: Buffer, start: number, end: number): void {
+    if (this.#late !== null) this.#catchUp()
+    this.#applyEach([[buffer, start, end]])
   }
 
   #catchUp(): void {
@@ -210,7 +218,7 @@ export class RegistryView {
         method.callback = asPropertyName(method.callback)
       } else method.others++
       if (changes === null) continue
-      if (hasTwin(node, method)) changes.kinds = true
+      if (node.exposesTwin(method)) changes.kinds = true
       else changes.added.push([node.name, method.callback])
     }
   }
@@ -236,7 +244,7 @@ export class RegistryView {
       if (node.has(callback)) kept.add(callback)
       else removed.add(callback)
       const latest = this.#methods.named(name)
-      if (latest !== undefined && hasTwin(node, latest)) changes.kinds = true
+      if (latest !== undefined && node.exposesTwin(latest)) changes.kinds = true
     }
     for (const callback of removed) changes.removed.push([node.name, callback])
     // It has these under other ids, of which this change may have told.
@@ -263,11 +271,6 @@ export class RegistryView {
     // A node that came back under its name has another index already.
     if (this.#byName.get(node.name) === node) this.#byName.delete(node.name)
   }
-}
-
-/** Whether the node has the other kind of this callback, too. */
-function hasTwin(node: KnownNode, { twin }: Method): boolean {
-  return twin !== null && node.ids.has(twin.id)
 }
 
 function tellLeft(node: KnownNode, changes: RegistryChanges): void {

@@ -1,5 +1,5 @@
 /** What a worker thread knows of all nodes: a copy of what the main thread knows. */
-import { GENERATOR_PREFIX } from '../names.js'
+import { isMarked, unmarked } from '../names.js'
 import type { RegistryChanges } from '../native/link-types.js'
 
 /** Nodes and their callbacks, with numbers that hold in this thread alone. */
@@ -61,10 +61,9 @@ export class NodesView {
   }
 
   #add(node: string, told: string): void {
-    const isGenerator = told.startsWith(GENERATOR_PREFIX)
-    const name = isGenerator ? told.slice(GENERATOR_PREFIX.length) : told
+    const name = unmarked(told)
     this.nodes.get(node)?.add(name)
-    if (isGenerator) this.#generators.get(node)?.add(name)
+    if (isMarked(told)) this.#generators.get(node)?.add(name)
   }
 
   #leave(node: string): void {

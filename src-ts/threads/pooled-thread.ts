@@ -2,7 +2,7 @@
 import { answering } from '../callback/answer.js'
 import type { CallContext } from '../callback/context.js'
 import { DaffiError, errorFromWire, WireCode } from '../errors.js'
-import { GENERATOR_PREFIX } from '../names.js'
+import { GENERATOR_PREFIX, unmarked } from '../names.js'
 import type { Link, RegistryChanges } from '../native/link-types.js'
 import { detailOf } from '../native/refusals.js'
 import { rebuildError } from '../payload/remote-error.js'
@@ -166,9 +166,9 @@ export class PooledThread {
       case 'names': {
         const [add, remove] = rest as [string[], string[]]
         // One that became a generator, or ceased to be, is in both lists.
-        for (const name of remove) this.names.delete(plain(name))
-        for (const name of add) this.names.set(plain(name), name !== plain(name))
-        if (this.isReady) this.#events.named([...add, ...remove].map(plain))
+        for (const name of remove) this.names.delete(unmarked(name))
+        for (const name of add) this.names.set(unmarked(name), name !== unmarked(name))
+        if (this.isReady) this.#events.named([...add, ...remove].map(unmarked))
         break
       }
       case 'ready':
@@ -222,11 +222,6 @@ export class PooledThread {
 /** An error that the caller of `name` is answered with, as it is. */
 export function failure(code: number, name: string, detail: unknown): DaffiError {
   return answering(errorFromWire(code, { method: name, ...detailOf(code, detail) }), code, detail ?? null)
-}
-
-/** A name without the mark of generators. */
-function plain(name: string): string {
-  return name.startsWith(GENERATOR_PREFIX) ? name.slice(GENERATOR_PREFIX.length) : name
 }
 
 function textOf(error: unknown): string {
